@@ -1,0 +1,52 @@
+# Each command sets itself up; what is there already is not installed again.
+
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+RUN_NEEDS := python3-venv
+TEST_NEEDS := $(RUN_NEEDS) \
+    busybox=busybox \
+    chromedriver=chromium-driver \
+    chromium=chromium \
+    ip=iproute2 \
+    nft=nftables \
+    pgrep=procps \
+    prometheus-node-exporter=prometheus-node-exporter \
+    promtool=prometheus \
+    ssh-keygen=openssh-client \
+    sshd=openssh-server \
+    strace=strace \
+    systemd-analyze=systemd
+
+.PHONY: help run test lint install uninstall clean
+
+help: ## what each command does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: ## the demo: six machines on this one, http://127.0.0.1:9822/ (ARGS="--machines 20")
+	@deploy/setup-packages.sh $(RUN_NEEDS)
+	@deploy/setup-venv.sh
+	@.venv/bin/python -m collector demo $(ARGS)
+
+test: ## all the tests (ARGS="-k session")
+	@deploy/setup-packages.sh $(TEST_NEEDS)
+	@deploy/setup-venv.sh grafana,lint,test
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: ## ruff, ruff's format check and mypy --strict
+	@deploy/setup-packages.sh $(RUN_NEEDS)
+	@deploy/setup-venv.sh grafana,lint,test
+	@.venv/bin/python -m ruff check
+	@.venv/bin/python -m ruff format --check
+	@.venv/bin/python -m mypy
+
+install: ## as root: /opt/collector, the systemd unit and /etc/collector/collector.ini (DESTDIR=...)
+	@deploy/systemd/install.sh
+
+uninstall: ## as root: takes away what install made, and leaves /etc/collector
+	@deploy/systemd/install.sh --remove
+
+clean: ## removes what the commands made in this tree
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,12 @@
+"""The entry point: gevent's patches come before any other import, or paramiko's waiting would stop everything."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+
+from collector.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

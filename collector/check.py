@@ -1,0 +1,49 @@
+"""The command `check`: is the configuration good, and with `--connect`: does each machine let us in, and what has it?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collector.daemon import read
+from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown
+from collector.once import FAILED, choose, sweep
+from collector.report import GREEN, RED, YELLOW, Table, one_line, seconds
+from collector.snapshot import Standing
+
+BEFORE_HOST_KEY = ("dns", "refused", "unreachable", "connect_timeout", "banner", "kex", "incompatible", "throttled", "local")
+HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", HostKeyRevoked.reason: "REVOKED"}
+
+
+def run(path: Path, sections: Sequence[str], connect: bool) -> int:
+    """Check a configuration, and its machines if told; print what was found and return the exit code. Raises ConfigError."""
+    config, keys = read(path)
+    posts = choose(config, keys, sections)
+    if not connect:
+        print(f"{path}: good, {len(posts)} machine{'s' * (len(posts) != 1)}")
+        return 0
+    width = max([8, *(len(post.standing.machine.name) for post in posts)])
+    table = Table([("instance", width), ("login", 16), ("host key", 8), ("round trip", -10), ("clock", -22), ("data", 1)])
+    failed = False
+    for post in sweep(posts):
+        standing = post.standing
+        cells, problems = row(standing)
+        failed = failed or not standing.up
+        table.row(cells, RED if not standing.up else YELLOW if problems else GREEN)
+        for problem in problems:
+            print(f"  {one_line(problem, 400)}")
+    return FAILED if failed else 0
+
+
+def row(standing: Standing) -> tuple[list[str], list[str]]:
+    """Return the cells of one machine, and a line for each thing that is wrong with it."""
+    snapshot, name = standing.snapshot, standing.machine.name
+    assert snapshot is not None
+    if snapshot.failure:
+        reason = snapshot.failure.reason
+        host_key = HOST_KEY.get(reason, "-" if reason in BEFORE_HOST_KEY else "known")
+        return [name, reason, host_key, "", "", ""], [snapshot.failure.text]
+    offset, error = snapshot.clock_offset or 0.0, snapshot.clock_offset_error or 0.0
+    data = [gatherer if problem is None else f"({gatherer})" for gatherer, problem in snapshot.gathered]
+    problems = [problem for _, problem in snapshot.gathered if problem]
+    clock = f"{seconds(offset)} ± {seconds(error)}"
+    login = seconds(standing.login_seconds or 0.0)
+    return [name, login, "known", seconds(2 * error), clock, " ".join(data)], problems

@@ -1,0 +1,302 @@
+"""collector.ini -> Config, Machine: every check of the configuration is here, and all that is wrong is said at once.
+
+`ini` makes sections of files, each text with its place. `values` makes a value of each text. Here the settings are laid
+over each other (ours, [collector], [defaults], those of the included file, the machine's own) and become machines.
+Nothing stops at a problem: it is noted, as `problems` says it, and `load` raises them all.
+"""
+
+import difflib
+import getpass
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from collector.config.ini import Section, matching, read
+from collector.config.problems import Place, Problems, in_order, nearest, quoted
+from collector.config.values import Converters, check_text, collector_converters, machine_converters
+from collector.errors import ConfigError
+
+PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
+TIMES = ("interval", "timeout", "login_timeout")
+"""What [collector] may set for all machines."""
+DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "web_reload": False}
+"""What [collector] sets for the daemon, and what holds if it does not."""
+LONGEST_TIMEOUT = 10.0
+"""Seconds; a timeout that nobody set is this, or the interval if that is less."""
+
+BELONGS = {
+    **dict.fromkeys(("listen", "logins", "web_reload", "include"), "[collector]"),
+    **dict.fromkeys(("port", "user", "key_file", "known_hosts"), "[defaults] or a machine's section"),
+    **dict.fromkeys(("gather", "labels", "enabled"), "[defaults] or a machine's section"),
+    "host": "a machine's section",
+}
+"""Where to move an option that stands in a section which does not have it."""
+MISSING = {
+    "host": "missing; write host = its name or address",
+    "user": "missing, and the user who runs the collector has no name; write user = the name to log in with",
+}
+FILES = {
+    "key_file": "make a key with ssh-keygen -t ed25519 -f FILE, or name another file",
+    "known_hosts": "ssh-keyscan -p PORT HOST prints lines for it, but cannot know that the keys are the machine's: before "
+    "you keep them compare each fingerprint (ssh-keygen -l -f FILE) with what the machine's own console says",
+}
+"""The options that name a file which must be there, and what to do if it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine to poll. `labels` are sorted by name, without `instance`, which is `name`. Times are in seconds."""
+
+    name: str
+    host: str
+    port: int
+    user: str
+    key_file: Path
+    known_hosts: Path
+    gather: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    interval: float
+    interval_text: str
+    """The interval as written, `15s`."""
+    timeout: float
+    login_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the files say: `machines` are the enabled ones in the order of `files`, which are all that were read."""
+
+    files: tuple[Path, ...]
+    listen: tuple[str, int]
+    """Host and port: no host is all interfaces, port 0 any that is free."""
+    logins: int
+    web_reload: bool
+    machines: tuple[Machine, ...]
+
+
+class Setting(NamedTuple):
+    """The value of an option, its place and its text; the value is None if the text is wrong, which has been noted."""
+
+    place: Place
+    text: str
+    value: Any
+
+
+Settings = dict[str, Setting]
+
+
+def find(argument: str | None) -> Path:
+    """Return the file to load: `argument` (of --config), else the first of `PLACES` that is there, else ConfigError."""
+    if argument is not None:
+        return Path(argument)
+    for place in PLACES:
+        if os.path.exists(place):
+            return place
+    looked = " nor ".join(map(str, PLACES))
+    raise ConfigError([f"no configuration: there is neither {looked}; write one, or name it with --config FILE"])
+
+
+def load(
+    path: Path,
+    *,
+    gatherers: Collection[str],
+    reserved_labels: Collection[str] = (),
+    credentials: Path | None = None,
+) -> Config:
+    """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
+
+    `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
+    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; they are not read.
+    """
+    problems: Problems = []
+    files = {path: read(path, problems)}
+    collector = _settle_all(("collector",), files[path], collector_converters(), problems)
+    for file in _included(collector, path.parent, problems):
+        if file not in files:
+            files[file] = read(file, problems)
+    _check_names(files, problems)
+
+    inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
+    fleet: dict[str, Settings] = {}
+    for file, sections in files.items():
+        converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
+        shared = {option: converter for option, converter in converters.items() if option != "host"}
+        defaults = inherited | _settle_all(("defaults", "DEFAULT"), sections, shared, problems)
+        if file == path:
+            inherited = defaults
+        for section in filter(_is_machine, sections):
+            settings = defaults | _settle(section, converters, problems)
+            _check_machine(section.place, settings, problems)
+            fleet[section.place.section] = settings
+
+    polled = {name: settings for name, settings in fleet.items() if settings["enabled"].value}
+    _check_files(polled.values(), problems)
+    if not fleet and "include" not in collector and (files[path] or not problems):
+        problems.append((Place(path), "no machine; add a section for each, such as [web1], with host = its address"))
+    if problems:
+        raise ConfigError(in_order(problems, files))
+    machines = tuple(_machine(name, settings) for name, settings in polled.items())
+    daemon = {option: collector[option].value if option in collector else value for option, value in DAEMON.items()}
+    return Config(files=tuple(files), machines=machines, **daemon)
+
+
+def _included(collector: Settings, folder: Path, problems: Problems) -> Iterator[Path]:
+    """Yield the files that [collector] includes."""
+    include = collector.get("include")
+    if not include or not include.value:
+        return
+    for pattern in include.value:
+        try:
+            yield from matching(pattern, folder)
+        except OSError as error:
+            problems.append((include.place, f"{quoted(pattern)}: {error.strerror}; name files that are there"))
+
+
+def _is_machine(section: Section) -> bool:
+    name = section.place.section
+    return name not in ("", "collector", "defaults", "DEFAULT") and ":" not in name
+
+
+def _check_names(files: Mapping[Path, list[Section]], problems: Problems) -> None:
+    """Note the sections whose names are not good, are there twice, or stand in the wrong file."""
+    main = next(iter(files))
+    first: dict[object, Place] = {}
+    for file, sections in files.items():
+        for place, _ in sections:
+            name = place.section
+            fault = _name_fault(name)
+            if name == "collector" and file != main:
+                fault = f"is for {main} alone; move its options there (an included file includes no others)"
+            # Each file may have [defaults] of its own.
+            earlier = first.setdefault((file, name) if name == "defaults" else name, place)
+            if not fault and earlier is not place:
+                fault = f"the same section is at {earlier.file}:{earlier.line}; rename one, or make one of both"
+            if fault:
+                problems.append((place, fault))
+
+
+def _name_fault(name: str) -> str:
+    if not name:
+        return "the section has no name; put the machine's name between [ and ]"
+    if not name.isprintable():
+        return "a control or invisible character in the section's name; take it away"
+    if name == "DEFAULT":
+        return "is not used here; say [defaults]"
+    if ":" in name:
+        return "unknown section: names with a colon are reserved; name a machine without (host = ... is its address)"
+    return ""
+
+
+def _settle_all(
+    names: Collection[str], sections: Iterable[Section], converters: Converters, problems: Problems
+) -> Settings:
+    """Return the settings of the sections of these names; of a good file that is one section or none."""
+    settings: Settings = {}
+    for section in sections:
+        if section.place.section in names:
+            settings |= _settle(section, converters, problems)
+    return settings
+
+
+def _settle(section: Section, converters: Converters, problems: Problems) -> Settings:
+    """Return the settings of a section, each from the converter of its option."""
+    settings: Settings = {}
+    for place, text in section.options:
+        option = place.option
+        if option in settings:
+            earlier = settings[option].place.line
+            problems.append((place, f"is set in line {earlier} already; take one of them away"))
+        elif option in converters:
+            settings[option] = Setting(place, text, _convert(place, text, converters[option], problems))
+        elif option in BELONGS:
+            problems.append((place, f"belongs in {BELONGS[option]}; move it there"))
+        else:
+            problems.append((place, f"unknown option; {nearest(option, converters)}"))
+    return settings
+
+
+def _convert(place: Place, text: str, converter: Callable[[str], Any], problems: Problems) -> Any:
+    """Return the value of a text, or None if it is wrong."""
+    try:
+        check_text(place.option, text)
+        return converter(text)
+    except ValueError as error:
+        problems.append((place, str(error)))
+        return None
+
+
+def _check_machine(place: Place, settings: Settings, problems: Problems) -> None:
+    """Note what a machine lacks, and a timeout above its interval."""
+    for option, text in MISSING.items():
+        if option not in settings:
+            close = difflib.get_close_matches(place.section.lower(), ("collector", "defaults"), 1)
+            hint = f" (or is this to be [{close[0]}]?)" if close and option == "host" else ""
+            problems.append((place._replace(option=option), text + hint))
+    timeout, interval = settings.get("timeout"), settings["interval"]
+    if not timeout or not timeout.value or not interval.value or timeout.value <= interval.value:
+        return
+    # Said where it can be mended, and in the same words for every machine that inherits both.
+    if interval.place.section == place.section != timeout.place.section:
+        text = (
+            f"{interval.text} is less than the timeout, {_origin(timeout)}; set timeout = {interval.text} or less here"
+        )
+        problems.append((interval.place, text))
+    else:
+        text = f"{timeout.text} is more than the interval, {_origin(interval)}; write {interval.text} or less"
+        problems.append((timeout.place, text))
+
+
+def _origin(setting: Setting) -> str:
+    file, line, *_ = setting.place
+    return f"{setting.text} at {file}:{line}" if line else f"{setting.text} unless you set it"
+
+
+def _check_files(fleet: Iterable[Settings], problems: Problems) -> None:
+    """Note the key files and known_hosts that cannot be opened; each is looked at once for each place that names it."""
+    for setting in {settings[option] for settings in fleet for option in FILES}:
+        if setting.value and (fault := _file_fault(setting.value)):
+            problems.append((setting.place, f"{setting.value}: {fault}; {FILES[setting.place.option]}"))
+
+
+def _file_fault(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return str(error.strerror)
+    if stat.S_ISDIR(mode):
+        return "Is a directory"
+    return "" if os.access(path, os.R_OK) else "Permission denied"
+
+
+def _built_in(file: Path) -> Settings:
+    """Return what holds where the configuration says nothing; without `user` if the one who runs us has no name."""
+    ssh = Path(os.path.expanduser("~/.ssh"))
+    values: dict[str, Any] = {
+        "port": 22,
+        "key_file": ssh / "id_ed25519",
+        "known_hosts": ssh / "known_hosts",
+        "gather": ("time", "memory", "load"),
+        "labels": (),
+        "interval": 15.0,
+        "login_timeout": 30.0,
+        "enabled": True,
+    }
+    with suppress(KeyError, OSError):
+        values["user"] = getpass.getuser()
+    texts = {"interval": "15s"}
+    return {
+        option: Setting(Place(file, option=option), texts.get(option, ""), value) for option, value in values.items()
+    }
+
+
+def _machine(name: str, settings: Settings) -> Machine:
+    """Return the machine with these settings, all of them good."""
+    interval = settings["interval"]
+    timeout = settings["timeout"].value if "timeout" in settings else min(LONGEST_TIMEOUT, interval.value)
+    plain = ("host", "port", "user", "key_file", "known_hosts", "gather", "labels", "login_timeout")
+    values = {option: settings[option].value for option in plain}
+    return Machine(name=name, interval=interval.value, interval_text=interval.text, timeout=timeout, **values)

@@ -1,0 +1,222 @@
+"""Texts of options -> values. Each converter takes the text and raises ValueError with what is wrong and what to do."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from collector.config.problems import nearest, quoted
+from collector.metric import NAME
+
+Converters = Mapping[str, Callable[[str], Any]]
+"""From the name of an option to what makes its value."""
+
+DAY = 86_400
+MAY_BE_LISTS = ("gather", "include", "labels")
+SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
+
+DURATION = re.compile(
+    r"(?:(?P<h>N)h)?(?:(?P<m>N)m)?(?:(?P<s>N)s)?(?:(?P<ms>N)ms)?|(?P<plain>N)".replace("N", r"[0-9]+(?:\.[0-9]+)?")
+)
+SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"), "plain": Decimal(1)}
+WHOLE = re.compile(r"[0-9]{1,9}")
+WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_NAME = re.compile(rf"(?=.{{1,254}}\Z){WORD}(?:\.{WORD})*\.?")
+NUMERIC = re.compile(r"(?:.*\.)?[0-9]+\.?")
+BARE = r'[^\s"=,#](?:[^"=,#]*[^\s"=,#])?'
+LABEL = re.compile(rf'\s*(?P<name>[^\s=,"]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>{BARE}))\s*(?:,|\Z)')
+
+
+def collector_converters() -> Converters:
+    """Return the options of [collector]."""
+    return {
+        **_times(),
+        "listen": listen,
+        "logins": partial(whole, least=1, most=10_000),
+        "web_reload": switch,
+        "include": items,
+    }
+
+
+def machine_converters(
+    folder: Path, gatherers: Collection[str], reserved_labels: Collection[str], credentials: Path | None
+) -> Converters:
+    """Return the options of a machine in a file of `folder`."""
+    path = partial(file_path, folder=folder, credentials=credentials)
+    return {
+        **_times(),
+        "host": host,
+        "port": partial(whole, least=1, most=65535),
+        "user": user,
+        "key_file": path,
+        "known_hosts": path,
+        "gather": partial(gather, gatherers=gatherers),
+        "labels": partial(labels, reserved=reserved_labels),
+        "enabled": switch,
+    }
+
+
+def _times() -> Converters:
+    timeout = partial(duration, least=0.01, most=DAY)
+    return {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
+
+
+def check_text(option: str, text: str) -> None:
+    """Raise ValueError for what no value of the option can have."""
+    if not text and option != "labels":
+        raise ValueError("has no value; write one, or take the line away")
+    if "\n" in text and option not in MAY_BE_LISTS:
+        raise ValueError("goes on in the next line, because that is indented; if that is an option, do not indent it")
+    if wrong := next((letter for letter in text if not letter.isprintable() and letter not in "\n\t"), ""):
+        raise ValueError(f"holds the control or invisible character {wrong!a}; take it away")
+    if text[:1] in ("'", '"'):
+        raise ValueError("is in quotes; take them away")
+
+
+def duration(text: str, least: float, most: float) -> float:
+    """Return the seconds of `500ms`, `15s`, `1m`, `2h`, `1h30m` or a plain number; `least` and `most` are seconds."""
+    match = DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"not a duration: {quoted(text)}; write it as 500ms, 15s, 1m or 2h")
+    seconds = float(sum(Decimal(number) * SECONDS[unit] for unit, number in match.groupdict().items() if number))
+    if not least <= seconds <= most:
+        raise ValueError(f"out of range: {quoted(text)}; write from {least * 1000:g}ms to {most / 3600:g}h")
+    return seconds
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """Return a whole number from `least` to `most`."""
+    if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
+        raise ValueError(f"not a whole number from {least} to {most}: {quoted(text)}; write one")
+    return int(text)
+
+
+def switch(text: str) -> bool:
+    """Return whether it is `yes` or `no`, or another word for these that ini files use."""
+    if text.lower() not in SWITCH:
+        raise ValueError(f"neither yes nor no: {quoted(text)}; write one of them")
+    return SWITCH[text.lower()]
+
+
+def items(text: str) -> tuple[str, ...]:
+    """Return words with commas between them, over one or more lines; a comma may stand after the last one."""
+    words = tuple(word.strip() for word in text.removesuffix(",").split(","))
+    if "" in words:
+        raise ValueError("a name is missing; write names with one comma between them")
+    if broken := next((word for word in words if "\n" in word), ""):
+        raise ValueError(f"no comma at the end of the line: {quoted(broken)}; put one there")
+    return words
+
+
+def gather(text: str, gatherers: Collection[str]) -> tuple[str, ...]:
+    """Return names of `gatherers`, each once, at least one."""
+    names = items(text)
+    if unknown := next((name for name in names if name not in gatherers), ""):
+        raise ValueError(f"unknown gatherer {quoted(unknown)}; {nearest(unknown, gatherers)}")
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"{quoted(twice)} is there twice; take one away")
+    return names
+
+
+def labels(text: str, reserved: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the names and values of `name=value, name="a value with , = # in it"`, by name; none may be `reserved`."""
+    found: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        match = LABEL.match(text, position)
+        if not match:
+            rest = quoted(text[position:].strip())
+            raise ValueError(f'cannot read {rest}; write name=value, name=value, or name="value" if it holds , = or #')
+        name, value = match["name"], match["quoted"] or match["bare"] or ""
+        if fault := _label_name_fault(name, found, reserved) or _label_value_fault(value):
+            raise ValueError(f"{quoted(name)} {fault}")
+        found[name] = value
+        position = match.end()
+    return tuple(sorted(found.items()))
+
+
+def _label_name_fault(name: str, found: Collection[str], reserved: Collection[str]) -> str:
+    if not NAME.fullmatch(name):
+        return "is not a label's name; write letters, digits and _, and no digit first"
+    if name == "instance":
+        return "is the name of the machine's section; choose another"
+    if name.startswith("__"):
+        return "begins with __, which Prometheus keeps for itself; choose another"
+    if name in reserved:
+        return "is a label of the collector's own series; choose another"
+    return "is there twice; take one away" if name in found else ""
+
+
+def _label_value_fault(value: str) -> str:
+    if not value:
+        return "has no value; write one, or take the label away"
+    return "" if value.isprintable() else f"has a value over two lines or with a tab: {quoted(value)}; write one line"
+
+
+def host(text: str) -> str:
+    """Return a host's name, its IPv4 address, or its IPv6 address without the brackets (a scope, `%eth0`, stays)."""
+    if fault := _host_fault(text):
+        raise ValueError(f"{fault}: {quoted(text)}; write one name or address alone, such as 192.0.2.10")
+    bracketed = text.startswith("[") and text.endswith("]")
+    name = text[1:-1] if bracketed else text
+    try:
+        if bracketed or ":" in name:
+            ipaddress.IPv6Address(name)
+        elif NUMERIC.fullmatch(name):
+            ipaddress.IPv4Address(name)
+        elif not HOST_NAME.fullmatch(name):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"neither a host name nor an address: {quoted(text)}; write one, such as 192.0.2.10") from None
+    return name
+
+
+def _host_fault(text: str) -> str:
+    """Return what people write instead of a host; empty if it is nothing of that."""
+    if "://" in text:
+        return "a URL"
+    if "@" in text:
+        return "a user and a host (user = ... is an option of its own)"
+    if "," in text or len(text.split()) > 1:
+        return "more than one word"
+    if re.fullmatch(r"[^:]+:[0-9]+|\[.*\]:[0-9]+", text):
+        return "a host and a port (port = ... is an option of its own)"
+    return "" if text.isascii() else "a name that is not ASCII (it has a form that is, xn--...)"
+
+
+def user(text: str) -> str:
+    """Return a user's name."""
+    if len(text.split()) > 1 or text.startswith("-"):
+        raise ValueError(f"not a user's name: {quoted(text)}; write one word")
+    return text
+
+
+def listen(text: str) -> tuple[str, int]:
+    """Return host and port of `127.0.0.1:9822`, `[::1]:9822` or `:9822` (the host is empty: all interfaces)."""
+    address, colon, port = text.rpartition(":")
+    if not colon or (":" in address and not address.startswith("[")):
+        raise ValueError(f"not an address and a port: {quoted(text)}; write 127.0.0.1:9822, [::1]:9822 or :9822")
+    return host(address) if address else "", whole(port, 0, 65535)
+
+
+def file_path(text: str, folder: Path, credentials: Path | None) -> Path:
+    """Return a path: `~` is a home, `credential:NAME` a file in `credentials`, and all else is relative to `folder`."""
+    if text.startswith("credential:"):
+        return _credential(text.removeprefix("credential:"), credentials)
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise ValueError(f"there is no such user's home: {quoted(text)}; write the whole path")
+    return folder / path
+
+
+def _credential(name: str, credentials: Path | None) -> Path:
+    if name in ("", ".", "..") or "/" in name:
+        raise ValueError(f"not a credential's name: {quoted(name)}; write the one in LoadCredential= of the service")
+    if credentials is None:
+        unset = "credential: needs CREDENTIALS_DIRECTORY, which is not set"
+        raise ValueError(f"{unset}; write a path, or run as a systemd service with LoadCredential=")
+    return credentials / name

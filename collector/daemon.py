@@ -1,0 +1,171 @@
+"""The daemon: the parts wired together, started, reloaded and stopped in order."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+from prometheus_client import CollectorRegistry
+
+from collector import exposition, gather
+from collector.config import Config, load
+from collector.errors import ConfigError
+from collector.polling import Polling
+from collector.schedule import Schedule
+from collector.ssh.connector import Connector, Keys
+from collector.systemd import Notifier
+from collector.telemetry import FleetCollector, Telemetry
+from collector.web import Site, bind, serve
+
+log = logging.getLogger(__name__)
+
+STUCK = 10.0
+"""Seconds by which a due moment may be late before the watchdog is no longer told that all is well."""
+
+STATUS_EVERY = 10.0
+
+
+def read(path: Path) -> tuple[Config, Keys]:
+    """Load the configuration and the keys that it names. Raises ConfigError."""
+    keys = Keys()
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    labels = exposition.OWN_LABELS.union(*(gatherer.labels for gatherer in gather.GATHERERS.values()))
+    config = load(
+        path,
+        gatherers=gather.GATHERERS,
+        reserved_labels=labels,
+        credentials=Path(credentials) if credentials else None,
+        key_problem=keys.problem,
+    )
+    return config, keys
+
+
+class Daemon:
+    """Everything that runs, from `start` to `stop`."""
+
+    def __init__(self, path: Path, notifier: Notifier) -> None:
+        self._path = path
+        self._notifier = notifier
+        self._config, keys = read(path)
+        self._telemetry = Telemetry(CollectorRegistry())
+        self._connector = Connector(keys, self._config.logins)
+        self._schedule = Schedule(self._jumped)
+        self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
+        self._telemetry.registry.register(FleetCollector(self._polling))
+        self._reloading = RLock()
+        self._vital: list[gevent.Greenlet] = []
+        self._was_complete = False
+        self.broken = Event()
+
+    def start(self) -> None:
+        """Bind the port, poll, serve, say ready. Raises OSError."""
+        host, port = self._config.listen
+        listener = bind(host, port)
+        reload = self.reload if self._config.web_reload else None
+        site = Site(self._polling.fleet, self._page, self._is_ready, reload)
+        self._server = serve(listener, site)
+        self._server.start()
+        self._telemetry.loaded(True)
+        self._polling.apply(self._config)
+        for greenlet in [*self._schedule.start(), gevent.spawn(self._telemetry.measure_lag), gevent.spawn(self._watch)]:
+            greenlet.link(lambda _: self.broken.set())
+            self._vital.append(greenlet)
+        host, port = listener.getsockname()[:2]
+        log.info("serving http://%s:%d/ from %d machines", f"[{host}]" if ":" in host else host, port, len(self._polling.fleet))
+        self._notifier.ready(self._status())
+
+    def reload(self) -> list[str]:
+        """Read the configuration anew, and put it to work if it is good; return what is wrong with it."""
+        with self._reloading:
+            self._notifier.reloading()
+            problems = self._reload()
+            self._telemetry.loaded(not problems)
+            for problem in problems:
+                log.error("the configuration before stays in force: %s", problem)
+            self._notifier.ready(self._status())
+        return problems
+
+    def _reload(self) -> list[str]:
+        try:
+            config, keys = read(self._path)
+        except ConfigError as error:
+            return error.problems
+        for option in ("listen", "web_reload"):
+            if getattr(config, option) != getattr(self._config, option):
+                log.warning("%s has changed: that takes effect with a restart", option)
+        self._connector.keys = keys
+        self._connector.slots.resize(config.logins)
+        self._polling.apply(config)
+        self._telemetry.forget_intervals(but=self._polling.intervals)
+        self._config = config
+        log.info("the configuration is loaded: %d machines", len(config.machines))
+        return []
+
+    def stop(self) -> None:
+        """Serve and poll no more, and hang up everywhere."""
+        self._notifier.stopping()
+        for greenlet in self._vital:
+            greenlet.unlink_all()
+        self._server.stop(timeout=1)
+        self._schedule.stop()
+        self._polling.stop()
+        gevent.killall(self._vital)
+
+    def _page(self, openmetrics: bool) -> bytes:
+        return exposition.page(self._polling.fleet, self._telemetry.registry, openmetrics)
+
+    def _is_ready(self) -> bool:
+        self._was_complete = self._was_complete or self._polling.fleet.complete
+        return self._was_complete
+
+    def _jumped(self, seconds: float) -> None:
+        self._telemetry.clock_jumps.inc()
+        log.warning("the wall clock was stepped", extra={"seconds": f"{seconds:+.3f}"})
+
+    def _status(self) -> str:
+        fleet = self._polling.fleet
+        return f"{fleet.up}/{len(fleet)} machines up"
+
+    def _watch(self) -> None:
+        """Tell the service manager that all is well, for as long as every due moment is handed out in time."""
+        every = min(self._notifier.watchdog_interval or STATUS_EVERY, STATUS_EVERY)
+        while True:
+            self._notifier.status(self._status())
+            if self._polling.overdue() < STUCK:
+                self._notifier.watchdog()
+            gevent.sleep(every)
+
+
+def run(path: Path) -> int:
+    """Run the daemon until SIGTERM or SIGINT, reload at SIGHUP; return the exit code. Raises ConfigError, OSError."""
+    daemon = Daemon(path, Notifier())
+    woken, wanted = Event(), {"stop": False, "reload": False}
+
+    def want(what: str) -> None:
+        wanted[what] = True
+        woken.set()
+
+    for number, what in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
+        gevent.signal_handler(number, want, what)
+    daemon.broken.rawlink(lambda _: woken.set())
+    daemon.start()
+    return attend(daemon, woken, wanted)
+
+
+def attend(daemon: Daemon, woken: Event, wanted: dict[str, bool]) -> int:
+    """Do what signals want, in the main greenlet and one at a time, until they want an end; return the exit code."""
+    while not wanted["stop"] and not daemon.broken.is_set():
+        woken.wait()
+        woken.clear()
+        if wanted["reload"] and not wanted["stop"]:
+            wanted["reload"] = False
+            daemon.reload()
+    daemon.stop()
+    if daemon.broken.is_set():
+        log.critical("a part that must run for ever has ended")
+        return 1
+    return 0

@@ -1,0 +1,112 @@
+"""What is known of each machine: the latest snapshot, and what has been counted since the start."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from collector.config import Machine
+from collector.metric import Metric, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a poll failed: `reason` is the metric's label, `text` one line for people."""
+
+    reason: str
+    text: str
+
+
+class Gathered(NamedTuple):
+    """How one gatherer fared in a poll: `problem` is None, or says why it has no data."""
+
+    gatherer: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one poll of one machine said; never changed once made.
+
+    Times in seconds: `at` is the collector's wall clock at the end of the poll, `seconds` the poll's duration (waiting for
+    a login slot is not in it). With a `failure` there are no samples, no offset and no gatherers.
+    """
+
+    at: float
+    seconds: float
+    samples: tuple[Sample, ...] = ()
+    clock_offset: float | None = None
+    clock_offset_error: float | None = None
+    gathered: tuple[Gathered, ...] = ()
+    failure: Failure | None = None
+
+
+class Shape(NamedTuple):
+    """The metric families of a block, and by the name of each the place of its text."""
+
+    families: tuple[Metric, ...]
+    places: Mapping[str, int]
+
+
+class Block(NamedTuple):
+    """A machine's lines of the page: those of one family are `texts[shape.places[name]]`."""
+
+    shape: Shape
+    texts: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """One machine's standing: its latest snapshot and its counters since the start (times in seconds)."""
+
+    machine: Machine
+    snapshot: Snapshot | None = None
+    polls: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    logins: int = 0
+    login_seconds: float | None = None
+    last_success: float | None = None
+    backoff: float | None = None
+    block: Block | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the last poll succeeded; no before the first."""
+        return self.snapshot is not None and self.snapshot.failure is None
+
+    def begun_anew(self, machine: Machine) -> "Standing":
+        """Return the standing of the machine after a change of its section: what was counted, without what it said."""
+        return replace(self, machine=machine, snapshot=None, backoff=None, block=None)
+
+
+class Fleet:
+    """The standing of every machine, in the order of the configuration."""
+
+    def __init__(self, machines: Iterable[Machine] = ()) -> None:
+        self._standings: dict[str, Standing] = {}
+        self.replace(Standing(machine) for machine in machines)
+
+    def replace(self, standings: Iterable[Standing]) -> None:
+        """Be these machines from now on."""
+        self._standings = {standing.machine.name: standing for standing in standings}
+
+    def __len__(self) -> int:
+        return len(self._standings)
+
+    def __iter__(self) -> Iterator[Standing]:
+        return iter(self._standings.values())
+
+    def __getitem__(self, name: str) -> Standing:
+        return self._standings[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._standings
+
+    @property
+    def up(self) -> int:
+        """How many machines answered their last poll."""
+        return sum(standing.up for standing in self._standings.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every machine has succeeded or failed once."""
+        return all(standing.snapshot is not None for standing in self._standings.values())

@@ -1,0 +1,119 @@
+"""The phases of a poll: what is waited for, until when, and which of our errors each foreign exception becomes."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import NamedTuple
+
+import gevent
+import paramiko
+
+from collector import errors
+from collector.errors import PollError
+
+
+class Phase(NamedTuple):
+    """What is waited for in a phase, and the error when it is cut by the deadline, when the connection breaks, and when the
+    server says no or something that makes no sense."""
+
+    what: str
+    cut: type[PollError]
+    broken: type[PollError]
+    refused: type[PollError]
+
+
+RESOLVE = Phase("an address", errors.NameUnresolved, errors.NameUnresolved, errors.NameUnresolved)
+CONNECT = Phase("a connection", errors.ConnectTimeout, errors.Unreachable, errors.Unreachable)
+BANNER = Phase("an SSH banner", errors.BadBanner, errors.BadBanner, errors.BadBanner)
+KEX = Phase("a key exchange", errors.KeyExchangeFailed, errors.KeyExchangeFailed, errors.KeyExchangeFailed)
+AUTH = Phase(
+    "an answer to the login", errors.AuthenticationFailed, errors.ConnectionClosed, errors.AuthenticationFailed
+)
+CHANNEL = Phase("a channel", errors.ChannelFailed, errors.ConnectionClosed, errors.ChannelFailed)
+SHELL = Phase("a shell that runs the probe", errors.ShellFailed, errors.ConnectionClosed, errors.ShellFailed)
+POLL = Phase("an answer", errors.PollTimeout, errors.ConnectionClosed, errors.ProtocolViolation)
+
+
+class Disconnected(EOFError):
+    """The server said goodbye, and why."""
+
+
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EPROTO}
+LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
+
+
+def translate(phase: Phase, error: Exception) -> PollError | None:
+    """Return our error for a foreign one, or None when it is no failure of the other side but a bug."""
+    match error:
+        case socket.gaierror() | UnicodeError():
+            kind = errors.NameUnresolved
+        case ConnectionRefusedError():
+            kind = errors.ConnectionRefused
+        case TimeoutError():
+            kind = phase.cut
+        case OSError() if error.errno in UNREACHABLE:
+            kind = errors.Unreachable
+        case OSError() if error.errno in LOCAL:
+            kind = errors.LocalFailure
+        case Disconnected() if phase is AUTH:
+            kind = errors.AuthenticationFailed
+        case OSError() | EOFError():
+            kind = phase.broken
+        case paramiko.IncompatiblePeer():
+            kind = errors.Incompatible
+        case paramiko.MessageOrderError():
+            kind = errors.ProtocolViolation
+        case paramiko.AuthenticationException():
+            kind = errors.AuthenticationFailed
+        case paramiko.ChannelException():
+            kind = errors.ChannelFailed
+        case paramiko.SSHException():
+            kind = phase.refused
+        case _:
+            return None
+    return kind(f"waiting for {phase.what}: {describe(error)}")
+
+
+def describe(error: Exception) -> str:
+    """Return one line about a foreign error."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, EOFError) and not error.args:
+        return "the other side closed the connection"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class Deadline:
+    """A hard limit on everything that is done under it, in seconds from now, whatever the wall clock does."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that are left, 0 at least."""
+        return max(0.0, self._end - monotonic())
+
+    @contextmanager
+    def during(self, phase: Phase) -> Iterator[None]:
+        """Run a phase: cut it at the deadline, and translate what goes wrong in it.
+
+        Raises:
+            PollError: of the phase.
+        """
+        timeout = gevent.Timeout(self.remaining)
+        try:
+            with timeout:
+                yield
+        except gevent.Timeout as cut:
+            if cut is not timeout:
+                raise
+            raise phase.cut(f"waited for {phase.what}: none within {self._seconds:g} s") from None
+        except Exception as error:
+            ours = None if isinstance(error, PollError) else translate(phase, error)
+            if ours is None:
+                raise
+            raise ours from error

@@ -1,0 +1,223 @@
+"""The sweep: a greenlet for each machine that is due, and what becomes of its answer.
+
+A sweep spreads its machines over the interval by a stable hash of their names: 10,000 machines make a steady stream, not a
+burst, and a machine is asked at the same moment of every interval.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+from time import monotonic, time
+
+import gevent
+from gevent.pool import Group
+
+from collector.errors import Bug, PollError
+from collector.exposition import render
+from collector.gather import gather
+from collector.session import Pause, Session
+from collector.snapshot import Failure, Snapshot, Standing
+
+log = logging.getLogger(__name__)
+
+WELCOME = 15.0
+"""Seconds within which a machine is first polled, however long its interval."""
+
+
+@dataclass(slots=True, eq=False)
+class Post:
+    """One machine at work: its session, the pause after its failures, its standing, and whether a poll is under way.
+
+    `offset` is its place in the interval, in seconds; what is due before `since` (monotonic) is its welcome's, not the sweep's.
+    """
+
+    standing: Standing
+    session: Session
+    pause: Pause
+    offset: float
+    since: float = 0.0
+    is_busy: bool = False
+    is_gone: bool = False
+
+
+def place(name: str, interval: float) -> float:
+    """Return a machine's place in the interval: 0 to `interval` seconds, by its name alone."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return interval * int.from_bytes(digest, "big") / 2**64
+
+
+def visit(post: Post) -> Snapshot:
+    """Poll one machine, now. Never raises: a failure is a snapshot too, and what is no PollError is a bug, logged here."""
+    session, machine = post.session, post.standing.machine
+    started = monotonic()
+    try:
+        reading = session.poll()
+        samples, gathered = gather(machine.gather, reading.answer.texts)
+    except PollError as error:
+        post.pause.lengthen(error)
+        failure = Failure(error.reason, str(error))
+    except Exception as error:
+        log.exception("bug while polling %s", machine.name)
+        session.close()
+        post.pause.lengthen(Bug())
+        failure = Failure(Bug.reason, f"{type(error).__name__}: {error}")
+    else:
+        post.pause.end()
+        return Snapshot(
+            at=time(),
+            seconds=monotonic() - started - session.waited,
+            samples=samples,
+            clock_offset=reading.clock_offset,
+            clock_offset_error=reading.clock_offset_error,
+            gathered=gathered,
+        )
+    return Snapshot(at=time(), seconds=monotonic() - started - session.waited, failure=failure)
+
+
+def settle(post: Post, snapshot: Snapshot) -> None:
+    """Enter a snapshot into the machine's standing, tell of a change, and render its lines of the page."""
+    standing = post.standing
+    tell(standing, snapshot)
+    standing.snapshot = snapshot
+    standing.polls += 1
+    standing.logins += post.session.take_logins()
+    standing.login_seconds = post.session.login_seconds or standing.login_seconds
+    standing.backoff = post.pause.seconds
+    if snapshot.failure:
+        reason = snapshot.failure.reason
+        standing.failures[reason] = standing.failures.get(reason, 0) + 1
+    else:
+        standing.last_success = snapshot.at
+    standing.block = render(standing)
+
+
+def tell(standing: Standing, snapshot: Snapshot) -> None:
+    """Log a machine's change of state, once: up, or down for another reason, or a gatherer that has data no more or again."""
+    before, name = standing.snapshot, standing.machine.name
+    was = before.failure.reason if before and before.failure else None
+    if snapshot.failure:
+        if was != snapshot.failure.reason:
+            log.warning("down", extra={"machine": name, "reason": snapshot.failure.reason, "text": snapshot.failure.text})
+        return
+    if before is None or was is not None:
+        log.info("up", extra={"machine": name})
+    problems = {name: problem for name, problem in before.gathered if problem} if before else {}
+    for gatherer, problem in snapshot.gathered:
+        if problem and gatherer not in problems:
+            log.warning("no data", extra={"machine": name, "gatherer": gatherer, "text": problem})
+        elif gatherer in problems and not problem:
+            log.info("data again", extra={"machine": name, "gatherer": gatherer})
+
+
+@dataclass(slots=True, eq=False)
+class Figures:
+    """One sweep: the greatest time from a due moment to the end of its poll, and the sum of the polls' durations, in seconds.
+
+    `awaited` is the due moment that is handed out next (monotonic).
+    """
+
+    interval: str
+    number: int
+    duration: float = 0.0
+    sequential: float = 0.0
+    polls: int = 0
+    awaited: float = inf
+    unfinished: int = 1
+
+
+class Sweep:
+    """The machines of one interval, which is `seconds` long and written as `interval` in the configuration.
+
+    `on_figures` gets a sweep's figures when its last poll has ended. `on_missed` gets how many due moments passed while a
+    machine's poll or login was still under way, or while the whole process stood still.
+    """
+
+    def __init__(
+        self, interval: str, seconds: float, on_figures: Callable[[Figures], None], on_missed: Callable[[int], None]
+    ) -> None:
+        self.interval = interval
+        self._seconds = seconds
+        self._on_figures = on_figures
+        self._on_missed = on_missed
+        self._posts: list[Post] = []
+        self._greenlets = Group()
+        self._under_way: set[Figures] = set()
+        self._begun = 0
+        self._reported = 0
+
+    def assign(self, posts: Iterable[Post]) -> None:
+        """Sweep these machines from now on; those that are new here are polled for the first time soon."""
+        known, now = set(self._posts), monotonic()
+        self._posts = sorted(posts, key=lambda post: post.offset)
+        new = [post for post in self._posts if post not in known]
+        soon = min(self._seconds, WELCOME)
+        for post in new:
+            post.since = now + soon
+        self._start([(now + post.offset % soon, post) for post in new])
+
+    def begin(self, due: float, skipped: int) -> None:
+        """Begin a sweep that was due at a moment of the monotonic clock, after as many that never began."""
+        if skipped:
+            self._on_missed(skipped * len(self._posts))
+        self._start([(due + post.offset, post) for post in self._posts if due + post.offset >= post.since])
+
+    def overdue(self) -> float:
+        """Return by how many seconds the most belated due moment is late; negative when the next is yet to come."""
+        return max((monotonic() - figures.awaited for figures in self._under_way), default=-inf)
+
+    def stop(self) -> None:
+        """End every poll that is under way, and hand out no more."""
+        self._greenlets.kill()
+
+    def _start(self, moments: list[tuple[float, Post]]) -> None:
+        if moments:
+            self._begun += 1
+            self._greenlets.spawn(self._hand_out, sorted(moments, key=lambda moment: moment[0]), self._begun)
+
+    def _hand_out(self, moments: list[tuple[float, Post]], number: int) -> None:
+        figures = Figures(self.interval, number)
+        self._under_way.add(figures)
+        for due, post in moments:
+            figures.awaited = due
+            wait = due - monotonic()
+            if wait > 0:
+                gevent.sleep(wait)
+            self._send(post, due, figures)
+        figures.awaited = inf
+        self._end(figures)
+
+    def _send(self, post: Post, due: float, figures: Figures) -> None:
+        if post.is_gone:
+            return
+        if post.is_busy or monotonic() - due > self._seconds:
+            self._on_missed(1)
+        elif not post.pause.is_on:
+            post.is_busy = True
+            figures.unfinished += 1
+            self._greenlets.spawn(self._poll, post, due, figures)
+
+    def _poll(self, post: Post, due: float, figures: Figures) -> None:
+        try:
+            snapshot = visit(post)
+            if post.is_gone:
+                post.session.close()
+            else:
+                settle(post, snapshot)
+            figures.polls += 1
+            figures.sequential += snapshot.seconds
+            figures.duration = max(figures.duration, monotonic() - due)
+        finally:
+            post.is_busy = False
+            self._end(figures)
+
+    def _end(self, figures: Figures) -> None:
+        figures.unfinished -= 1
+        if figures.unfinished:
+            return
+        self._under_way.discard(figures)
+        # A sweep with a slow login can end after those that began later.
+        if figures.polls and figures.number > self._reported:
+            self._reported = figures.number
+            self._on_figures(figures)

@@ -1,0 +1,112 @@
+"""The daemon's own metrics, on a registry of prometheus_client that is passed in."""
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from time import monotonic, time
+
+import gevent
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from collector.polling import Polling
+from collector.sweep import Figures
+
+LAG_EVERY = 0.1
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+disable_created_metrics()
+
+
+class FleetCollector(Collector):
+    """How many machines there are, and how many are up and connected; counted at the scrape."""
+
+    def __init__(self, polling: Polling) -> None:
+        self._polling = polling
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the families, with the numbers of this moment."""
+        fleet = self._polling.fleet
+        yield GaugeMetricFamily("collector_machines", "Machines that are polled.", len(fleet))
+        yield GaugeMetricFamily("collector_machines_up", "Machines that answered their last poll.", fleet.up)
+        yield GaugeMetricFamily("collector_sessions", "SSH connections that are open.", self._polling.sessions)
+
+
+class Telemetry:
+    """The metrics of the daemon. `started` is when the configuration in force was loaded, by the wall clock."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        build = Gauge(
+            "collector_build_info",
+            "The versions of the collector and of what it is made of; always 1.",
+            ("version", "python", "paramiko", "gevent"),
+            registry=registry,
+        )
+        build.labels(version("collector"), platform.python_version(), version("paramiko"), version("gevent")).set(1)
+        self._duration = Gauge(
+            "collector_sweep_duration_seconds",
+            "The last sweep: the greatest time from a poll's due moment to its end.",
+            ("interval",),
+            registry=registry,
+        )
+        self._sequential = Gauge(
+            "collector_sweep_sequential_seconds",
+            "The last sweep: the sum of its polls' durations, which is what one after another would have cost.",
+            ("interval",),
+            registry=registry,
+        )
+        self.missed = Counter(
+            "collector_polls_missed_total",
+            "Due moments that passed while the machine's poll or login was still under way, or the collector stood still.",
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "collector_hub_lag_seconds",
+            "How late a timer fires: how long everything waits while something computes.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+        self.clock_jumps = Counter(
+            "collector_clock_jumps_total", "Steps of the collector's wall clock of over half a second.", registry=registry
+        )
+        self._reload_successful = Gauge(
+            "collector_config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded.",
+            registry=registry,
+        )
+        self._reload_success_time = Gauge(
+            "collector_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last loaded.",
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def swept(self, figures: Figures) -> None:
+        """Take the figures of a sweep that is over."""
+        self._duration.labels(figures.interval).set(figures.duration)
+        self._sequential.labels(figures.interval).set(figures.sequential)
+
+    def forget_intervals(self, but: set[str]) -> None:
+        """Drop the figures of intervals that no machine has any more."""
+        for gauge in (self._duration, self._sequential):
+            for interval in [sample.labels["interval"] for family in gauge.collect() for sample in family.samples]:
+                if interval not in but:
+                    gauge.remove(interval)
+
+    def loaded(self, successful: bool) -> None:
+        """Note an attempt to load the configuration."""
+        self._reload_successful.set(successful)
+        if successful:
+            self._reload_success_time.set(time())
+
+    def measure_lag(self) -> None:
+        """Measure for ever how late timers fire."""
+        while True:
+            due = monotonic() + LAG_EVERY
+            gevent.sleep(LAG_EVERY)
+            self._lag.observe(max(0.0, monotonic() - due))

@@ -1,0 +1,340 @@
+"""The HTTP server: gevent's pywsgi, with what it lacks to face clients that are slow, broken or hostile.
+
+pywsgi has no deadline on anything, reads headers without a total limit, drains bodies for ever, takes HTTP/0.9, and
+answers a mistake of the application with 500. A `Connection` therefore reads requests itself and only leaves the
+answering to pywsgi: a whole request within `Limits.read` seconds, a whole answer within `Limits.write`, no body.
+
+A connection is either waiting (it has not sent a whole request: a new one, an idle kept-alive one, one being closed) or
+answering. With `Limits.connections` open the one that has waited longest makes room for the newest, so that whoever
+holds connections open without asking anything keeps nobody out. Accepting never stops.
+"""
+
+import logging
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from socket import has_dualstack_ipv6
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.pool import Group
+from gevent.pywsgi import WSGIHandler, WSGIServer, format_date_time
+
+from collector.web.request import MOST_HEADERS, MOST_LINE, Refusal, Request, parse_line
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+PAUSE = 0.1
+"""Seconds without accepting after accept() failed: out of descriptors, say."""
+QUIET = 60.0
+"""Seconds between two complaints about too many connections or a failed accept()."""
+
+TLS_HANDSHAKE = b"\x16\x03"
+"""How a client begins that means https. It would wait for our part, and we for the end of a line."""
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may take: open `connections`, bytes of a request's `head`, and seconds of everything else.
+
+    `read` is for a whole request, `idle` for a kept connection between two, `write` for a whole answer, and `linger` for
+    the client to read that it was refused. A page of 60 MB in 30 s is 2 MB/s; gzip makes it a tenth.
+    """
+
+    connections: int = 512
+    head: int = 16384
+    read: float = 10.0
+    idle: float = 30.0
+    write: float = 30.0
+    linger: float = 1.0
+
+
+class Gone(Exception):
+    """The client has gone, or the connection was closed to make room."""
+
+
+class Connection(WSGIHandler):  # type: ignore[misc]
+    """One client's connection: its requests one after another, each within its deadlines."""
+
+    server: "Server"
+
+    def __init__(self, sock: socket.socket, address: Any, server: "Server") -> None:
+        super().__init__(sock, address, server, rfile=BytesIO())
+        self._received = bytearray()
+        # The head and the body of an answer are two writes; Nagle's algorithm would hold the second one back.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def handle(self) -> None:
+        """Serve the connection until it ends. Nothing is raised."""
+        try:
+            self._serve()
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except (Gone, OSError):
+            pass
+        finally:
+            self.server.forget(self)
+            self.socket.close()
+
+    def _serve(self) -> None:
+        """Read and answer requests, as long as both sides want to."""
+        self._read_and_answer()
+        while not self.close_connection:
+            self.server.waits(self)
+            with gevent.Timeout(self.server.limits.idle, Gone):
+                self._received = self._received or self._receive()
+            self._read_and_answer()
+
+    def _read_and_answer(self) -> None:
+        late = Refusal("408 Request Timeout", f"No whole request came in {self.server.limits.read:g} seconds.")
+        with gevent.Timeout(self.server.limits.read, late):
+            request = self._read()
+        self.server.answers(self)
+        self.close_connection = not request.keep_alive
+        self.request_version = request.version
+        self.environ = self._environ(request)
+        self._answer()
+        self.close_connection |= not self.server.started
+
+    # Reading
+
+    def _read(self) -> Request:
+        """Read one request's head; an empty line before it is let pass (RFC 9112, section 2.2)."""
+        self._received = self._received or self._receive()
+        if self._received.startswith(TLS_HANDSHAKE):
+            raise Refusal("400 Bad Request", "This is http, not https.")
+        too_long, too_large = "414 URI Too Long", "431 Request Header Fields Too Large"
+        request = parse_line(self._read_line(MOST_LINE, too_long) or self._read_line(MOST_LINE, too_long))
+        left = self.server.limits.head
+        for _ in range(MOST_HEADERS + 1):
+            line = self._read_line(left, too_large)
+            if not line:
+                request.check()
+                return request
+            left -= len(line)
+            request.add(line)
+        raise Refusal(too_large, "Too many headers.")
+
+    def _read_line(self, most: int, too_long: str) -> bytes:
+        """Read a line of at most so many bytes; its end, CR LF or LF, is left out."""
+        seen = 0
+        while (end := self._received.find(b"\n", seen)) < 0 and len(self._received) <= most:
+            seen = len(self._received)
+            self._received += self._receive()
+        if end < 0 or end > most + 1:
+            raise Refusal(too_long, f"A line is longer than {most} bytes.")
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        return line.removesuffix(b"\r")
+
+    def _receive(self) -> bytearray:
+        """Wait for some bytes from the client."""
+        data = self.socket.recv(8192)
+        if not data:
+            raise Gone
+        return bytearray(data)
+
+    # Answering
+
+    def _environ(self, request: Request) -> dict[str, Any]:
+        """Return what the application is called with (PEP 3333)."""
+        environ: dict[str, Any] = self.server.get_environ()
+        environ |= {
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "SERVER_PROTOCOL": request.version,
+            "REMOTE_ADDR": str(self.client_address[0]),
+            "wsgi.input": BytesIO(),
+            **request.headers,
+        }
+        return environ
+
+    def _answer(self) -> None:
+        """Let the application answer. Its exceptions are logged and become a 503; a client too slow is cut off."""
+        self.application = self.server.application
+        self.status = None
+        self.headers_sent = self.response_use_chunked = False
+        deadline = gevent.Timeout(self.server.limits.write)
+        try:
+            with deadline:
+                self.run_application()
+        except (Gone, Refusal):
+            raise
+        except Exception:
+            log.exception("%s %s: a mistake in the collector", self.environ["REQUEST_METHOD"], self.environ["PATH_INFO"])
+            self._excuse("The collector made a mistake; its log has more.")
+        except gevent.Timeout as timeout:
+            if timeout is not deadline:
+                raise
+            self._excuse("The answer took too long.")
+
+    def _excuse(self, text: str) -> None:
+        """Answer 503; or if half an answer is on its way, reset the connection so that nobody takes it for a whole one."""
+        if not self.headers_sent:
+            raise Refusal("503 Service Unavailable", text)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise Gone
+
+    def _sendall(self, data: bytes) -> None:
+        # Mapped here, so that an OSError of the application is seen for what it is.
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            raise Gone from None
+
+    def finalize_headers(self) -> None:
+        """Add the headers that every answer has."""
+        super().finalize_headers()
+        self.response_headers.append((b"Server", b"collector"))
+        if self.close_connection and self.request_version == "HTTP/1.1":
+            self.response_headers.append((b"Connection", b"close"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Send a refusal, and for a moment drop what the client still sends: closing with it unread would reset the
+        connection, and the client might never see why.
+        """
+        self.server.waits(self)
+        try:
+            with gevent.Timeout(self.server.limits.linger, Gone):
+                self.socket.sendall(rendered(refusal))
+                self.socket.shutdown(socket.SHUT_WR)
+                while self.socket.recv(65536):
+                    pass
+        except (Gone, OSError):
+            pass
+
+
+def rendered(refusal: Refusal) -> bytes:
+    """Return a refusal as a whole HTTP response."""
+    body = f"{refusal.text}\n".encode()
+    lines = [
+        f"HTTP/1.1 {refusal.status}",
+        f"Date: {format_date_time(time.time()).decode()}",
+        "Server: collector",
+        "Connection: close",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        *(["Retry-After: 5"] if refusal.status.startswith("503") else []),
+    ]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body
+
+
+class Server(WSGIServer):  # type: ignore[misc]
+    """Serves an application on a listening socket, between `start()` and `stop(timeout)`."""
+
+    def __init__(self, listener: socket.socket, application: Application, limits: Limits) -> None:
+        # With SERVER_NAME given pywsgi asks no name server at its start.
+        super().__init__(listener, application, log=None, error_log=None, environ={"SERVER_NAME": "collector"})
+        self.limits = limits
+        self._waiting: OrderedDict[Connection, None] = OrderedDict()
+        self._answering: set[Connection] = set()
+        self._greenlets = Group()
+        self._quiet_until = 0.0
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop listening, let answers under way end for so many seconds, then close every connection."""
+        self.close()
+        for connection in list(self._waiting):
+            connection.socket.close()
+        self._greenlets.join(timeout=self.limits.write if timeout is None else timeout)
+        for connection in [*self._waiting, *self._answering]:
+            connection.socket.close()
+        self._greenlets.kill(timeout=1)
+
+    # What a connection says of itself
+
+    def answers(self, connection: Connection) -> None:
+        """Note that a connection has sent a whole request. It is refused where too many are being answered already."""
+        if connection not in self._waiting:
+            raise Gone
+        if len(self._answering) >= self.limits.connections:
+            raise Refusal("503 Service Unavailable", "Too many requests are being answered.")
+        del self._waiting[connection]
+        self._answering.add(connection)
+
+    def waits(self, connection: Connection) -> None:
+        """Note that a connection has been answered."""
+        self._answering.discard(connection)
+        self._waiting[connection] = None
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection has ended."""
+        self._answering.discard(connection)
+        self._waiting.pop(connection, None)
+
+    # Accepting; all of this runs in the hub, where nothing may block
+
+    def do_handle(self, sock: socket.socket, address: Any) -> None:
+        """Take a new connection, and where there are too many close the one that has waited longest."""
+        if len(self._waiting) + len(self._answering) >= self.limits.connections:
+            self._make_room()
+            self._complain("%d connections, the most there may be: those that ask nothing are closed", self.limits.connections)
+        connection = Connection(sock, address, self)
+        self._waiting[connection] = None
+        self._greenlets.spawn(connection.handle)
+
+    def do_read(self) -> Any:
+        """Accept a connection. An error is no reason to print a traceback, nor to give up."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if self.is_fatal_error(error):
+                raise
+            self._make_room()
+            self._complain("cannot accept a connection: %s", error.strerror)
+            self.stop_accepting()
+            gevent.spawn_later(PAUSE, self._start_accepting_if_started)
+            return None
+
+    def _make_room(self) -> None:
+        if self._waiting:
+            oldest, _ = self._waiting.popitem(last=False)
+            oldest.socket.close()
+
+    def _complain(self, message: str, *words: object) -> None:
+        """Log a trouble, but not every time: a flood of connections shall not be a flood of lines."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET
+            gevent.spawn(log.warning, message, *words)
+
+
+def serve(listener: socket.socket, site: Application, limits: Limits | None = None) -> Server:
+    """Make a server of an application on a bound and listening socket."""
+    return Server(listener, site, limits or Limits())
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on a host's first address; with no host, or `::`, on every address, IPv4 and IPv6.
+
+    OSError says what was wanted. A port that something listens on already is refused: there is no SO_REUSEPORT.
+    """
+    try:
+        if not host and has_dualstack_ipv6():
+            return _listen(socket.AF_INET6, ("::", port))
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return _listen(found[0][0], found[0][4])
+    except OSError as error:
+        where = f"[{host}]" if ":" in host else host or "*"
+        raise OSError(error.errno, f"cannot listen on {where}:{port}: {error.strerror}") from None
+
+
+def _listen(family: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

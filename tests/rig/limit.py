@@ -1,0 +1,42 @@
+"""No test runs for ever.
+
+A test over its limit fails where it stands, with the stacks of all greenlets, and the next one runs. Where the hub
+itself is stuck no greenlet can do that: `GRACE` seconds later faulthandler, which needs neither hub nor interpreter
+lock, writes what is running and ends the process with exit code 1.
+
+    @pytest.mark.limit(300)         # seconds, for each of set-up, call and tear-down; 120 unless told
+"""
+
+import faulthandler
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import gevent.util
+import pytest
+
+SECONDS = 120.0
+GRACE = 15.0
+LINES = 500
+"""A test with thousands of greenlets does not want thousands of stacks."""
+
+
+@contextmanager
+def limit(seconds: float, stderr: int, grace: float = GRACE) -> Iterator[None]:
+    """Fail the test after `seconds`, end the process `grace` seconds later; `stderr` is a descriptor nobody captures."""
+    faulthandler.dump_traceback_later(seconds + grace, exit=True, file=stderr)
+    try:
+        with gevent.Timeout(seconds) as timeout:
+            yield
+    except gevent.Timeout as error:
+        if error is not timeout:
+            raise
+        pytest.fail(f"still running after {seconds:g} s. All greenlets then:\n{stacks()}")
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def stacks() -> str:
+    """What every greenlet is doing."""
+    lines = "\n".join(gevent.util.format_run_info(thread_stacks=False)).splitlines()
+    return "\n".join(lines[:LINES])

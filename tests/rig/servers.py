@@ -1,0 +1,179 @@
+"""Servers that never get as far as SSH: what a real sshd does not do, and the Internet does.
+
+    with RawServer(says_nothing) as server:
+        ...                                     # server.address, server.connections
+
+    @pytest.mark.parametrize("behaviour", [says_nothing, drips(), says(b"SSH-1.5-x\\r\\n"), closes, resets])
+
+A behaviour is a function of the connection's socket, run in a greenlet of its own; the connection ends when it returns.
+`says(…)` makes most of them: it sends, and then stays silent unless told otherwise. `packet`, `kexinit` and `header`
+make the bytes of SSH's binary protocol (RFC 4253 §6, §7.1) for what comes after the banner.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from types import TracebackType
+from typing import Self
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+
+Behaviour = Callable[[socket.socket], None]
+
+BANNER = b"SSH-2.0-Raw\r\n"
+CHUNK = 65536
+
+
+class RawServer:
+    """Listens on a free port of 127.0.0.1 and behaves; `connections` counts those it took."""
+
+    publics: tuple[str, ...] = ()
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.connections = 0
+        self._behaviour = behaviour
+        self._server = StreamServer(("127.0.0.1", 0), self._serve, spawn=Pool())
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._server.address[:2]
+        return host, port
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop(timeout=0)
+
+    def _serve(self, connection: socket.socket, _: tuple[str, int]) -> None:
+        self.connections += 1
+        try:
+            self._behaviour(connection)
+        except OSError:
+            """The client went away, as it should."""
+
+
+def says_nothing(connection: socket.socket) -> None:
+    """Never send anything; end when the client does."""
+    while connection.recv(CHUNK):
+        pass
+
+
+def closes(connection: socket.socket) -> None:
+    """End the connection at once, by a FIN."""
+
+
+def resets(connection: socket.socket) -> None:
+    """End the connection at once, by an RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def says(*chunks: bytes, then: Behaviour = says_nothing) -> Behaviour:
+    """Send this, then behave like `then`."""
+
+    def behaviour(connection: socket.socket) -> None:
+        for chunk in chunks:
+            connection.sendall(chunk)
+        then(connection)
+
+    return behaviour
+
+
+def drips(text: Iterable[int] = repeat(ord("S")), every: float = 0.05) -> Behaviour:
+    """Send a byte every so many seconds; unless told, a banner that never comes to its newline."""
+
+    def behaviour(connection: socket.socket) -> None:
+        for byte in text:
+            connection.sendall(bytes([byte]))
+            gevent.sleep(every)
+
+    return behaviour
+
+
+def floods(chunks: Iterable[bytes]) -> Behaviour:
+    """Send as fast as the client takes it, then stay silent."""
+
+    def behaviour(connection: socket.socket) -> None:
+        for chunk in chunks:
+            connection.sendall(chunk)
+        says_nothing(connection)
+
+    return behaviour
+
+
+def preamble(size: float = float("inf")) -> Iterator[bytes]:
+    """Lines that may come before a banner (RFC 4253 §4.2), `size` bytes of them, or without end."""
+    line = b"x" * 78 + b"\r\n"
+    sent = 0
+    while sent < size:
+        yield line * 100
+        sent += len(line) * 100
+
+
+def http(connection: socket.socket) -> None:
+    """Answer whatever comes as a web server does."""
+    connection.recv(CHUNK)
+    body = b"<html><body><h1>400 Bad Request</h1></body></html>\n"
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+throttles = says(b"Not allowed at this time\r\n", then=closes)
+"""What sshd 9.8 and later says to one whom it punishes."""
+
+exceeded = says(b"Exceeded MaxStartups\r\n", then=closes)
+"""What sshd says to one whom MaxStartups keeps out."""
+
+
+def header(length: int, padding: int = 4) -> bytes:
+    """The begin of a packet that says to be `length` bytes long, whatever follows."""
+    return struct.pack(">IB", length, padding)
+
+
+def packet(payload: bytes) -> bytes:
+    """A packet as it goes before any key is agreed on."""
+    padding = 8 - (5 + len(payload)) % 8
+    padding += 8 if padding < 4 else 0
+    return header(1 + len(payload) + padding, padding) + payload + bytes(padding)
+
+
+def kexinit(
+    kex: str = "curve25519-sha256",
+    host_key: str = "ssh-ed25519",
+    cipher: str = "aes128-ctr",
+    mac: str = "hmac-sha2-256",
+    compression: str = "none",
+) -> bytes:
+    """A KEXINIT packet that offers one algorithm, or a comma-separated list, of each sort."""
+    lists = (kex, host_key, cipher, cipher, mac, mac, compression, compression, "", "")
+    names = b"".join(struct.pack(">I", len(text)) + text.encode() for text in lists)
+    return packet(b"\x14" + os.urandom(16) + names + bytes(5))
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "nothing": says_nothing,
+    "drips a banner without newline": drips(),
+    "10 MB of lines before the banner": floods(preamble_then_banner := [*preamble(10_000_000), BANNER]),
+    "lines without end": lambda connection: floods(preamble())(connection),
+    "10 MB without newline": floods([b"SSH-2.0-" + b"x" * 10_000_000]),
+    "binary": says(bytes(range(256)) + b"\xff\xfe\x00\r\n"),
+    "SSH 1.5": says(b"SSH-1.5-Old\r\n"),
+    "HTTP": http,
+    "throttles": throttles,
+    "MaxStartups": exceeded,
+    "closes": closes,
+    "resets": resets,
+    "banner, then silence": says(BANNER),
+    "KEXINIT, then silence": says(BANNER, kexinit()),
+    "nothing in common": says(BANNER, kexinit(kex="diffie-hellman-group14-sha1")),
+    "a packet of 4 GB": says(BANNER, header(0xFFFFFFFF)),
+    "a packet of no bytes": says(BANNER, header(0)),
+}
+"""All of them by name, for a test that goes through them; a test of one says it with the functions above."""
