@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -57,7 +56,7 @@ class Daemon:
         self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
         self._telemetry.registry.register(FleetCollector(self._polling))
         self._reloading = RLock()
-        self._vital: list[gevent.Greenlet] = []
+        self._vital: list["gevent.Greenlet[..., None]"] = []
         self._was_complete = False
         self.broken = Event()
 

@@ -10,15 +10,16 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import gevent
-import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gevent.event import Event
+from threading import Event
 from gevent.server import StreamServer
 from gevent.subprocess import Popen
-from paramiko import Ed25519Key, PKey
+from paramiko import Channel, Ed25519Key, PKey, ServerInterface
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEEDED
 
 from collector import daemon
 from collector.probe import COMMAND
@@ -35,7 +36,6 @@ listen = {listen}
 interval = 5s
 
 [defaults]
-host = 127.0.0.1
 port = {port}
 user = demo
 key_file = key
@@ -76,7 +76,7 @@ class DemoFleet:
         name = f"[127.0.0.1]:{self._server.server_port}"
         key_line = lines([name], self._host_key.get_name(), self._host_key.asbytes())
         (self._folder / "known_hosts").write_text(key_line)
-        sections = "".join(f"\n[ssh{number}]\n" for number in range(count))
+        sections = "".join(f"\n[ssh{number}]\nhost = 127.0.0.1\n" for number in range(count))
         path = self._folder / "collector.ini"
         path.write_text(INI.format(listen=listen, port=self._server.server_port) + sections)
         return path
@@ -97,7 +97,7 @@ class DemoFleet:
             door.close()
 
 
-class Door(paramiko.ServerInterface):
+class Door(ServerInterface):
     """Who gets in, and to what: one user with one key, to one `sh` on a channel."""
 
     def __init__(self, key: PKey) -> None:
@@ -111,22 +111,23 @@ class Door(paramiko.ServerInterface):
     def check_auth_publickey(self, username: str, key: PKey) -> int:
         """Take one key."""
         ours = username == USER and key == self._key
-        return paramiko.AUTH_SUCCESSFUL if ours else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if ours else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """Take sessions only: nothing is forwarded."""
         if kind == "session":
-            return paramiko.OPEN_SUCCEEDED
-        return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+            return OPEN_SUCCEEDED
+        return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
-    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+    def check_channel_exec_request(self, channel: Channel, command: bytes) -> bool:
         """Run what the probe runs, and nothing else."""
         if command != COMMAND.encode() or self._shells:
             return False
         shell = Popen(["/bin/sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert shell.stdin is not None and shell.stdout is not None
         self._shells.append(shell)
-        gevent.spawn(_pour_in, channel, shell)
-        gevent.spawn(_pour_out, shell, channel)
+        gevent.spawn(_pour_in, channel, shell.stdin)
+        gevent.spawn(_pour_out, shell.stdout, channel)
         return True
 
     def close(self) -> None:
@@ -136,18 +137,20 @@ class Door(paramiko.ServerInterface):
             shell.wait()
 
 
-def _pour_in(channel: paramiko.Channel, shell: Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
+def _pour_in(channel: Channel, stdin: IO[bytes]) -> None:
+    with contextlib.suppress(OSError, EOFError):
         while data := channel.recv(65536):
-            shell.stdin.write(data)
-    shell.stdin.close()
-
-
-def _pour_out(shell: Popen[bytes], channel: paramiko.Channel) -> None:
+            stdin.write(data)
     with contextlib.suppress(OSError):
-        while data := shell.stdout.read(65536):
+        stdin.close()
+
+
+def _pour_out(stdout: IO[bytes], channel: Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while data := stdout.read(65536):
             channel.sendall(data)
-    channel.close()
+    with contextlib.suppress(OSError, EOFError):
+        channel.close()
 
 
 def make_key(path: Path) -> Ed25519Key:

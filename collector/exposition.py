@@ -4,7 +4,7 @@
 five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import gevent
@@ -129,5 +129,11 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
         lines = [texts[shape.places[name]] for shape, texts in blocks if name in shape.places]
         parts.append("".join([header(families[name], openmetrics), *lines]).encode())
         gevent.sleep(0)
-    parts.append(generate_openmetrics(registry) if openmetrics else generate_latest(registry))
+    parts.append(_own(registry, openmetrics))
     return b"".join(parts)
+
+
+def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:
+    """Render the daemon's own metrics, which end the page."""
+    generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_latest
+    return generate(registry)

@@ -59,7 +59,7 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> tuple[Sample, ...]:
         _check(samples)
     except (ValueError, LookupError, ArithmeticError) as error:
         shown = " ".join(map(repr, read))
-        raise ParseError(f"{gatherer.name}: {error}: {shown[:200]}") from error
+        raise ParseError(f"{gatherer.name}: {str(error)[:100]}: {shown[:200]}") from error
     return samples
 
 

@@ -47,7 +47,7 @@ def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
         ConfigError: there is no such section, or it is not enabled.
     """
     names = {machine.name for machine in config.machines}
-    problems = [f"{config.files[0]}: [{name}]: no such machine{nearest(name, names)}" for name in sections if name not in names]
+    problems = [f"{config.files[0]}: [{name}]: no such machine; {nearest(name, names)}" for name in sections if name not in names]
     if problems:
         raise ConfigError(problems)
     connector = Connector(keys, config.logins)

@@ -92,7 +92,7 @@ def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str
     Raises:
         ProtocolViolation: it has no beginning, another number of files than asked for, or a clock that is none.
     """
-    _, begin, body = said.partition(f"{token} {number} ".encode())
+    _, begin, body = bytes(said).partition(f"{token} {number} ".encode())
     clock, *parts = body.split(SEPARATOR)
     names = [file for file in wanted if file != CLOCK]
     if not begin or len(parts) != len(names) + 1:

@@ -95,7 +95,7 @@ class Schedule:
         """Call no more."""
         self._jobs.pop(steady).remove()
 
-    def start(self) -> list[gevent.Greenlet]:
+    def start(self) -> list["gevent.Greenlet[..., None]"]:
         """Begin; the greenlets returned run until `stop`, and the schedule is dead when one of them ends before."""
         # Returns the greenlet of its loop, which nobody else watches over.
         loop = self._scheduler.start()

@@ -77,9 +77,8 @@ def visit(post: Post) -> Snapshot:
 
 
 def settle(post: Post, snapshot: Snapshot) -> None:
-    """Enter a snapshot into the machine's standing, tell of a change, and render its lines of the page."""
+    """Enter a snapshot into the machine's standing, and render its lines of the page."""
     standing = post.standing
-    tell(standing, snapshot)
     standing.snapshot = snapshot
     standing.polls += 1
     standing.logins += post.session.take_logins()
@@ -204,6 +203,7 @@ class Sweep:
             if post.is_gone:
                 post.session.close()
             else:
+                tell(post.standing, snapshot)
                 settle(post, snapshot)
             figures.polls += 1
             figures.sequential += snapshot.seconds

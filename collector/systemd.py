@@ -48,6 +48,12 @@ class Notifier:
         """We make progress; due every `watchdog_interval`."""
         self._send("WATCHDOG=1")
 
+    def close(self) -> None:
+        """Say no more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _send(self, *assignments: str) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from collector.config.ini import Section, matching, read
 from collector.config.problems import Place, Problems, in_order, nearest, quoted
-from collector.config.values import Converters, check_text, collector_converters, machine_converters
+from collector.config.values import Converters, collector_converters, machine_converters
 from collector.errors import ConfigError
 
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
@@ -41,8 +41,8 @@ MISSING = {
 }
 FILES = {
     "key_file": "make a key with ssh-keygen -t ed25519 -f FILE, or name another file",
-    "known_hosts": "ssh-keyscan -p PORT HOST prints lines for it, but cannot know that the keys are the machine's: before "
-    "you keep them compare each fingerprint (ssh-keygen -l -f FILE) with what the machine's own console says",
+    "known_hosts": "ssh-keyscan -p PORT HOST prints lines for it, but cannot know that the keys are the machine's: "
+    "before you keep them compare each fingerprint (ssh-keygen -l -f FILE) with what the machine's own console says",
 }
 """The options that name a file which must be there, and what to do if it is not."""
 
@@ -79,11 +79,16 @@ class Config:
 
 
 class Setting(NamedTuple):
-    """The value of an option, its place and its text; the value is None if the text is wrong, which has been noted."""
+    """The value and the text of an option, and where it stands; the value is None if the text is wrong (and noted)."""
 
-    place: Place
+    section: Place
+    line: int
     text: str
     value: Any
+
+    def place(self, option: str) -> Place:
+        """Return the place of the option whose setting this is."""
+        return self.section._replace(line=self.line, option=option)
 
 
 Settings = dict[str, Setting]
@@ -106,11 +111,13 @@ def load(
     gatherers: Collection[str],
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
+    key_problem: Callable[[Path], str | None] | None = None,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
     `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
-    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; they are not read.
+    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; `key_problem` says what is wrong
+    with a key file, if anything.
     """
     problems: Problems = []
     files = {path: read(path, problems)}
@@ -134,7 +141,7 @@ def load(
             fleet[section.place.section] = settings
 
     polled = {name: settings for name, settings in fleet.items() if settings["enabled"].value}
-    _check_files(polled.values(), problems)
+    _check_files(polled.values(), key_problem, problems)
     if not fleet and "include" not in collector and (files[path] or not problems):
         problems.append((Place(path), "no machine; add a section for each, such as [web1], with host = its address"))
     if problems:
@@ -153,7 +160,8 @@ def _included(collector: Settings, folder: Path, problems: Problems) -> Iterator
         try:
             yield from matching(pattern, folder)
         except OSError as error:
-            problems.append((include.place, f"{quoted(pattern)}: {error.strerror}; name files that are there"))
+            fault = f"{quoted(pattern)}: {error.strerror}; name files that are there"
+            problems.append((include.place("include"), fault))
 
 
 def _is_machine(section: Section) -> bool:
@@ -205,28 +213,24 @@ def _settle_all(
 def _settle(section: Section, converters: Converters, problems: Problems) -> Settings:
     """Return the settings of a section, each from the converter of its option."""
     settings: Settings = {}
-    for place, text in section.options:
-        option = place.option
-        if option in settings:
-            earlier = settings[option].place.line
-            problems.append((place, f"is set in line {earlier} already; take one of them away"))
-        elif option in converters:
-            settings[option] = Setting(place, text, _convert(place, text, converters[option], problems))
-        elif option in BELONGS:
-            problems.append((place, f"belongs in {BELONGS[option]}; move it there"))
-        else:
-            problems.append((place, f"unknown option; {nearest(option, converters)}"))
+    for line, option, text in section.options:
+        value = None
+        try:
+            if option in settings:
+                raise ValueError(f"is set in line {settings[option].line} already; take one of them away")
+            if option not in converters:
+                raise ValueError(_unknown(option, converters))
+            value = converters[option](text)
+        except ValueError as error:
+            problems.append((section.place_of(line, option), str(error)))
+        settings.setdefault(option, Setting(section.place, line, text, value))
     return settings
 
 
-def _convert(place: Place, text: str, converter: Callable[[str], Any], problems: Problems) -> Any:
-    """Return the value of a text, or None if it is wrong."""
-    try:
-        check_text(place.option, text)
-        return converter(text)
-    except ValueError as error:
-        problems.append((place, str(error)))
-        return None
+def _unknown(option: str, options: Collection[str]) -> str:
+    if option in BELONGS:
+        return f"belongs in {BELONGS[option]}; move it there"
+    return f"unknown option; {nearest(option, options)}"
 
 
 def _check_machine(place: Place, settings: Settings, problems: Problems) -> None:
@@ -240,26 +244,30 @@ def _check_machine(place: Place, settings: Settings, problems: Problems) -> None
     if not timeout or not timeout.value or not interval.value or timeout.value <= interval.value:
         return
     # Said where it can be mended, and in the same words for every machine that inherits both.
-    if interval.place.section == place.section != timeout.place.section:
-        text = (
-            f"{interval.text} is less than the timeout, {_origin(timeout)}; set timeout = {interval.text} or less here"
-        )
-        problems.append((interval.place, text))
+    if interval.section is place is not timeout.section:
+        text = f"{interval.text} is less than the timeout, {_origin(timeout)}; set a timeout of {interval.text} or less"
+        problems.append((interval.place("interval"), text))
     else:
         text = f"{timeout.text} is more than the interval, {_origin(interval)}; write {interval.text} or less"
-        problems.append((timeout.place, text))
+        problems.append((timeout.place("timeout"), text))
 
 
 def _origin(setting: Setting) -> str:
-    file, line, *_ = setting.place
-    return f"{setting.text} at {file}:{line}" if line else f"{setting.text} unless you set it"
+    return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
 
-def _check_files(fleet: Iterable[Settings], problems: Problems) -> None:
-    """Note the key files and known_hosts that cannot be opened; each is looked at once for each place that names it."""
-    for setting in {settings[option] for settings in fleet for option in FILES}:
-        if setting.value and (fault := _file_fault(setting.value)):
-            problems.append((setting.place, f"{setting.value}: {fault}; {FILES[setting.place.option]}"))
+def _check_files(
+    fleet: Collection[Settings], key_problem: Callable[[Path], str | None] | None, problems: Problems
+) -> None:
+    """Note the key files and known_hosts that cannot be used; each is looked at once for each place that names it."""
+    for option, hint in FILES.items():
+        for setting in {settings[option] for settings in fleet}:
+            if not setting.value:
+                continue
+            if fault := _file_fault(setting.value):
+                problems.append((setting.place(option), f"{setting.value}: {fault}; {hint}"))
+            elif option == "key_file" and key_problem and (fault := key_problem(setting.value) or ""):
+                problems.append((setting.place(option), fault))
 
 
 def _file_fault(path: Path) -> str:
@@ -287,10 +295,8 @@ def _built_in(file: Path) -> Settings:
     }
     with suppress(KeyError, OSError):
         values["user"] = getpass.getuser()
-    texts = {"interval": "15s"}
-    return {
-        option: Setting(Place(file, option=option), texts.get(option, ""), value) for option, value in values.items()
-    }
+    ours = Place(file)
+    return {option: Setting(ours, 0, "15s" if option == "interval" else "", value) for option, value in values.items()}
 
 
 def _machine(name: str, settings: Settings) -> Machine:

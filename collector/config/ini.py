@@ -19,10 +19,14 @@ HEADER = re.compile(r"\s*\[(?P<name>.*?)\]\s*(?:[;#].*)?")
 
 
 class Section(NamedTuple):
-    """A section as it is in its file: the place and the text of each option, duplicates included."""
+    """A section as it is in its file: line, name and text of each option, in order and with duplicates."""
 
     place: Place
-    options: list[tuple[Place, str]]
+    options: list[tuple[int, str, str]]
+
+    def place_of(self, line: int, option: str) -> Place:
+        """Return the place of an option."""
+        return self.place._replace(line=line, option=option)
 
 
 def read(file: Path, problems: Problems) -> list[Section]:
@@ -66,12 +70,13 @@ def _sections(file: Path, lines: list[str], parser: _LineParser, problems: Probl
         for key, text in parser.items(number):
             line, _, option = key.partition(" ")
             if option:
-                options.append((Place(file, int(line), name, option), text))
+                options.append((int(line), option, text))
+        section = Section(Place(file, header, name), options)
         if header:
-            yield Section(Place(file, header, name), options)
+            yield section
         else:
             outside = "stands before the first section; move it under [collector], [defaults] or a machine"
-            problems.extend((place, outside) for place, _ in options)
+            problems.extend((section.place_of(line, option), outside) for line, option, _ in options)
 
 
 def _name(file: Path, number: int, line: str, problems: Problems) -> str:

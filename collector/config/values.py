@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from collector.config.problems import nearest, quoted
 from collector.metric import NAME
 
 Converters = Mapping[str, Callable[[str], Any]]
-"""From the name of an option to what makes its value."""
+"""From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 DAY = 86_400
 MAY_BE_LISTS = ("gather", "include", "labels")
@@ -33,13 +33,14 @@ LABEL = re.compile(rf'\s*(?P<name>[^\s=,"]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<ba
 
 def collector_converters() -> Converters:
     """Return the options of [collector]."""
-    return {
-        **_times(),
-        "listen": listen,
-        "logins": partial(whole, least=1, most=10_000),
-        "web_reload": switch,
-        "include": items,
-    }
+    return _checked(
+        {
+            "listen": listen,
+            "logins": partial(whole, least=1, most=10_000),
+            "web_reload": switch,
+            "include": items,
+        }
+    )
 
 
 def machine_converters(
@@ -47,26 +48,30 @@ def machine_converters(
 ) -> Converters:
     """Return the options of a machine in a file of `folder`."""
     path = partial(file_path, folder=folder, credentials=credentials)
-    return {
-        **_times(),
-        "host": host,
-        "port": partial(whole, least=1, most=65535),
-        "user": user,
-        "key_file": path,
-        "known_hosts": path,
-        "gather": partial(gather, gatherers=gatherers),
-        "labels": partial(labels, reserved=reserved_labels),
-        "enabled": switch,
-    }
+    return _checked(
+        {
+            "host": host,
+            "port": partial(whole, least=1, most=65535),
+            "user": user,
+            "key_file": path,
+            "known_hosts": path,
+            "gather": partial(gather, gatherers=gatherers),
+            "labels": partial(labels, reserved=reserved_labels),
+            "enabled": switch,
+        }
+    )
 
 
-def _times() -> Converters:
+def _checked(converters: Converters) -> Converters:
+    """Return these and the times, which every section may set, as converters that check texts and remember them."""
     timeout = partial(duration, least=0.01, most=DAY)
-    return {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
+    times = {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
+    every = {**times, **converters}
+    return {option: cache(partial(_convert, option, converter)) for option, converter in every.items()}
 
 
-def check_text(option: str, text: str) -> None:
-    """Raise ValueError for what no value of the option can have."""
+def _convert(option: str, converter: Callable[[str], Any], text: str) -> Any:
+    """Return the value of a text; ValueError for what no value of the option can have, or the converter's own."""
     if not text and option != "labels":
         raise ValueError("has no value; write one, or take the line away")
     if "\n" in text and option not in MAY_BE_LISTS:
@@ -75,6 +80,7 @@ def check_text(option: str, text: str) -> None:
         raise ValueError(f"holds the control or invisible character {wrong!a}; take it away")
     if text[:1] in ("'", '"'):
         raise ValueError("is in quotes; take them away")
+    return converter(text)
 
 
 def duration(text: str, least: float, most: float) -> float:

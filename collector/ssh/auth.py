@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import paramiko
 from paramiko import PKey
+from paramiko.pkey import UnknownKeyType
+from paramiko.ssh_exception import PasswordRequiredException, SSHException
 
 from collector.errors import CollectorError
 
@@ -20,9 +21,9 @@ def load_key(path: Path) -> PKey:
     """
     try:
         return PKey.from_path(path)
-    except (paramiko.PasswordRequiredException, TypeError):
+    except (PasswordRequiredException, TypeError):
         raise BadKey(f"{path} has a passphrase; the collector needs a key without one") from None
     except OSError as error:
         raise BadKey(f"cannot read {path}: {error.strerror}") from error
-    except (paramiko.SSHException, paramiko.UnknownKeyType, ValueError) as error:
+    except (SSHException, UnknownKeyType, ValueError) as error:
         raise BadKey(f"{path} is not a private key of a kind known here (Ed25519, ECDSA, RSA)") from error

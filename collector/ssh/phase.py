@@ -8,7 +8,13 @@ from time import monotonic
 from typing import NamedTuple
 
 import gevent
-import paramiko
+from paramiko.ssh_exception import (
+    AuthenticationException,
+    ChannelException,
+    IncompatiblePeer,
+    MessageOrderError,
+    SSHException,
+)
 
 from collector import errors
 from collector.errors import PollError
@@ -46,34 +52,38 @@ LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOT
 
 def translate(phase: Phase, error: Exception) -> PollError | None:
     """Return our error for a foreign one, or None when it is no failure of the other side but a bug."""
+    kind = _kind(phase, error)
+    return None if kind is None else kind(f"waiting for {phase.what}: {describe(error)}")
+
+
+def _kind(phase: Phase, error: Exception) -> type[PollError] | None:
+    """Sort a foreign exception; the special ones stand above the general ones."""
     match error:
         case socket.gaierror() | UnicodeError():
-            kind = errors.NameUnresolved
+            return errors.NameUnresolved
         case ConnectionRefusedError():
-            kind = errors.ConnectionRefused
+            return errors.ConnectionRefused
         case TimeoutError():
-            kind = phase.cut
+            return phase.cut
         case OSError() if error.errno in UNREACHABLE:
-            kind = errors.Unreachable
+            return errors.Unreachable
         case OSError() if error.errno in LOCAL:
-            kind = errors.LocalFailure
+            return errors.LocalFailure
         case Disconnected() if phase is AUTH:
-            kind = errors.AuthenticationFailed
+            return errors.AuthenticationFailed
         case OSError() | EOFError():
-            kind = phase.broken
-        case paramiko.IncompatiblePeer():
-            kind = errors.Incompatible
-        case paramiko.MessageOrderError():
-            kind = errors.ProtocolViolation
-        case paramiko.AuthenticationException():
-            kind = errors.AuthenticationFailed
-        case paramiko.ChannelException():
-            kind = errors.ChannelFailed
-        case paramiko.SSHException():
-            kind = phase.refused
-        case _:
-            return None
-    return kind(f"waiting for {phase.what}: {describe(error)}")
+            return phase.broken
+        case IncompatiblePeer():
+            return errors.Incompatible
+        case MessageOrderError():
+            return errors.ProtocolViolation
+        case AuthenticationException():
+            return errors.AuthenticationFailed
+        case ChannelException():
+            return errors.ChannelFailed
+        case SSHException():
+            return phase.refused
+    return None
 
 
 def describe(error: Exception) -> str:

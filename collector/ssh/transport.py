@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-import paramiko
-from gevent.event import Event
+from threading import Event
 from gevent.monkey import get_original
-from paramiko import PKey
+from paramiko import Channel, Message, PKey, Transport
 from paramiko.packet import Packetizer
+from paramiko.ssh_exception import AuthenticationException, SSHException
 
 from collector.config import Machine
 from collector.errors import BadBanner, Throttled
@@ -75,7 +75,7 @@ class TunedPacketizer(Packetizer):
             SSHException: n is more than a packet may have.
         """
         if n > MOST_PACKET:
-            raise paramiko.SSHException(f"a packet of {n} bytes")
+            raise SSHException(f"a packet of {n} bytes")
         while len(self._read) < n:
             self._receive()
         return self._take(n)
@@ -89,7 +89,7 @@ class TunedPacketizer(Packetizer):
         """
         while (end := self._read.find(b"\n")) < 0:
             if len(self._read) > MOST_BANNER_LINE:
-                raise paramiko.SSHException(f"a banner line of over {MOST_BANNER_LINE} bytes")
+                raise SSHException(f"a banner line of over {MOST_BANNER_LINE} bytes")
             self._receive()
         return self._take(end + 1).decode("ascii", "replace").rstrip("\r\n")
 
@@ -110,7 +110,7 @@ class TunedPacketizer(Packetizer):
         return taken
 
 
-class TunedTransport(paramiko.Transport):
+class TunedTransport(Transport):
     """Paramiko's Transport without its ten wake-ups a second, and with what the server says when it wants us gone."""
 
     _active_check_timeout = None
@@ -135,14 +135,14 @@ class TunedTransport(paramiko.Transport):
                     break
                 self.greeting = self.greeting or line[:200]
             else:
-                raise paramiko.SSHException(f"no SSH banner in {MOST_BANNER_LINES} lines")
+                raise SSHException(f"no SSH banner in {MOST_BANNER_LINES} lines")
             if not line.startswith(("SSH-2.0-", "SSH-1.99-")) or not line.isascii():
-                raise paramiko.SSHException(f"not SSH 2: {line[:100]!r}")
+                raise SSHException(f"not SSH 2: {line[:100]!r}")
             self.remote_version = line
         finally:
             self.has_banner.set()
 
-    def _parse_disconnect(self, m: paramiko.Message) -> None:
+    def _parse_disconnect(self, m: Message) -> None:
         m.get_int()
         self.goodbye = m.get_string().decode("utf-8", "replace")[:200]
 
@@ -159,10 +159,10 @@ class TunedTransport(paramiko.Transport):
             raise Disconnected(f"the server said: {self.goodbye}")
         if error is None:
             raise EOFError
-        if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
+        if isinstance(error, (SSHException, OSError, EOFError)):
             raise error
         # Raised in the transport by what came from the wire: a packet that does not decrypt, a field that is none.
-        raise paramiko.SSHException(f"{type(error).__name__}: {error}") from error
+        raise SSHException(f"{type(error).__name__}: {error}") from error
 
     def prefer_host_keys(self, known: list[str]) -> None:
         """Ask first for a host key of a type that is known, so that a server with several shows one that can be checked."""
@@ -174,7 +174,7 @@ class TunedTransport(paramiko.Transport):
 class Connection:
     """A login on a machine with one channel, on which a program runs."""
 
-    def __init__(self, transport: TunedTransport, channel: paramiko.Channel, login_seconds: float) -> None:
+    def __init__(self, transport: TunedTransport, channel: Channel, login_seconds: float) -> None:
         self._transport = transport
         self._channel = channel
         self.login_seconds = login_seconds
@@ -300,7 +300,7 @@ def log_in(transport: TunedTransport, user: str, key: PKey, deadline: Deadline) 
         done.wait()
         transport.check()
         if not transport.is_authenticated():
-            raise transport.get_exception() or paramiko.AuthenticationException("the server refused the key")
+            raise transport.get_exception() or AuthenticationException("the server refused the key")
 
 
 def open_channel(transport: TunedTransport, command: str, deadline: Deadline) -> Any:

@@ -4,7 +4,17 @@ import math
 
 NOTHING = "–"
 SPACE = "\N{NO-BREAK SPACE}"
-GIB = 2**30
+DURATIONS = (
+    (0.9995e-3, 1e-6, "µs", 0),
+    (9.95e-3, 1e-3, "ms", 1),
+    (0.9995, 1e-3, "ms", 0),
+    (9.995, 1, "s", 2),
+    (59.95, 1, "s", 1),
+    (5400, 60, "min", 0),
+    (172800, 3600, "h", 1),
+    (math.inf, 86400, "d", 0),
+)
+"""Up to so many seconds, this unit, with so many digits behind the point; what rounds up goes to the next."""
 
 
 def duration(seconds: float) -> str:
@@ -12,17 +22,8 @@ def duration(seconds: float) -> str:
     size = abs(seconds)
     if not math.isfinite(size):
         return NOTHING
-    if size < 0.9995e-3:
-        return f"{seconds * 1e6:.0f}{SPACE}µs"
-    if size < 0.9995:
-        return f"{seconds * 1e3:.{1 if size < 9.95e-3 else 0}f}{SPACE}ms"
-    if size < 59.95:
-        return f"{seconds:.{2 if size < 9.995 else 1}f}{SPACE}s"
-    if size < 5400:
-        return f"{seconds / 60:.0f}{SPACE}min"
-    if size < 172800:
-        return f"{seconds / 3600:.1f}{SPACE}h"
-    return f"{seconds / 86400:.0f}{SPACE}d"
+    _, unit, name, digits = next(row for row in DURATIONS if size < row[0])
+    return f"{seconds / unit:.{digits}f}{SPACE}{name}"
 
 
 def offset(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a client takes, by its Accept and Accept-Encoding headers (RFC 9110, section 12.5); nothing malformed is an error.
+"""What a client takes, by its Accept and Accept-Encoding headers (RFC 9110, section 12.5); nothing is an error.
 
 `prometheus_client.exposition.choose_encoder` raises on a malformed version and echoes the client's, so this is our own.
 """
@@ -24,7 +24,7 @@ def ranges(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Say whether an Accept header prefers OpenMetrics 1.0.0, by name, to text 0.0.4; the latter serves everybody else."""
+    """Say whether an Accept header names OpenMetrics 1.0.0 and prefers it to text 0.0.4, which everybody else gets."""
     openmetrics = 0.0
     text: dict[str, float] = {}
     for name, parameters, quality in ranges(accept):

@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.x request, read strictly (RFC 9112): whatever is not clearly right is refused with a 4xx or 5xx.
+"""The head of an HTTP/1.x request, read strictly (RFC 9112): what is not clearly right is refused.
 
 The daemon never wants a body, so a request that announces one is refused before a byte of it is read.
 """

@@ -11,18 +11,19 @@ holds connections open without asking anything keeps nobody out. Accepting never
 
 import logging
 import struct
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
 from io import BytesIO
 from socket import has_dualstack_ipv6
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 
 import gevent
 from gevent import socket
 from gevent.pool import Group
-from gevent.pywsgi import WSGIHandler, WSGIServer, format_date_time
+from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from collector.web.request import MOST_HEADERS, MOST_LINE, Refusal, Request, parse_line
 
@@ -44,8 +45,8 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Limits:
     """What a client may take: open `connections`, bytes of a request's `head`, and seconds of everything else.
 
-    `read` is for a whole request, `idle` for a kept connection between two, `write` for a whole answer, and `linger` for
-    the client to read that it was refused. A page of 60 MB in 30 s is 2 MB/s; gzip makes it a tenth.
+    `read` is for a whole request, `idle` for a kept connection between two, `write` for a whole answer, and `linger`
+    for the client to read that it was refused. A page of 60 MB in 30 s is 2 MB/s; gzip makes it a tenth.
     """
 
     connections: int = 512
@@ -60,13 +61,13 @@ class Gone(Exception):
     """The client has gone, or the connection was closed to make room."""
 
 
-class Connection(WSGIHandler):  # type: ignore[misc]
+class Connection(WSGIHandler):
     """One client's connection: its requests one after another, each within its deadlines."""
 
     server: "Server"
 
     def __init__(self, sock: socket.socket, address: Any, server: "Server") -> None:
-        super().__init__(sock, address, server, rfile=BytesIO())
+        super().__init__(sock, address, server, rfile=BytesIO())  # type: ignore[call-arg]
         self._received = bytearray()
         # The head and the body of an answer are two writes; Nagle's algorithm would hold the second one back.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -98,9 +99,7 @@ class Connection(WSGIHandler):  # type: ignore[misc]
             request = self._read()
         self.server.answers(self)
         self.close_connection = not request.keep_alive
-        self.request_version = request.version
-        self.environ = self._environ(request)
-        self._answer()
+        self._answer(request)
         self.close_connection |= not self.server.started
 
     # Reading
@@ -157,9 +156,11 @@ class Connection(WSGIHandler):  # type: ignore[misc]
         }
         return environ
 
-    def _answer(self) -> None:
+    def _answer(self, request: Request) -> None:
         """Let the application answer. Its exceptions are logged and become a 503; a client too slow is cut off."""
         self.application = self.server.application
+        self.request_version = request.version
+        self.environ = self._environ(request)
         self.status = None
         self.headers_sent = self.response_use_chunked = False
         deadline = gevent.Timeout(self.server.limits.write)
@@ -169,7 +170,7 @@ class Connection(WSGIHandler):  # type: ignore[misc]
         except (Gone, Refusal):
             raise
         except Exception:
-            log.exception("%s %s: a mistake in the collector", self.environ["REQUEST_METHOD"], self.environ["PATH_INFO"])
+            log.exception("a mistake of the collector's in answering %s", request.path)
             self._excuse("The collector made a mistake; its log has more.")
         except gevent.Timeout as timeout:
             if timeout is not deadline:
@@ -177,7 +178,7 @@ class Connection(WSGIHandler):  # type: ignore[misc]
             self._excuse("The answer took too long.")
 
     def _excuse(self, text: str) -> None:
-        """Answer 503; or if half an answer is on its way, reset the connection so that nobody takes it for a whole one."""
+        """Answer 503; where half an answer is sent, reset the connection: nobody shall take it for a whole one."""
         if not self.headers_sent:
             raise Refusal("503 Service Unavailable", text)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -193,13 +194,15 @@ class Connection(WSGIHandler):  # type: ignore[misc]
     def finalize_headers(self) -> None:
         """Add the headers that every answer has."""
         super().finalize_headers()
-        self.response_headers.append((b"Server", b"collector"))
+        headers = cast("list[tuple[bytes, bytes]]", self.response_headers)
+        headers.append((b"Server", b"collector"))
         if self.close_connection and self.request_version == "HTTP/1.1":
-            self.response_headers.append((b"Connection", b"close"))
+            headers.append((b"Connection", b"close"))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Send a refusal, and for a moment drop what the client still sends: closing with it unread would reset the
-        connection, and the client might never see why.
+        """Send a refusal, and for a moment drop what the client still sends.
+
+        Closing with it unread would reset the connection, and the client might never see why.
         """
         self.server.waits(self)
         try:
@@ -217,7 +220,7 @@ def rendered(refusal: Refusal) -> bytes:
     body = f"{refusal.text}\n".encode()
     lines = [
         f"HTTP/1.1 {refusal.status}",
-        f"Date: {format_date_time(time.time()).decode()}",
+        f"Date: {formatdate(usegmt=True)}",
         "Server: collector",
         "Connection: close",
         "Content-Type: text/plain; charset=utf-8",
@@ -227,7 +230,7 @@ def rendered(refusal: Refusal) -> bytes:
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body
 
 
-class Server(WSGIServer):  # type: ignore[misc]
+class Server(WSGIServer):
     """Serves an application on a listening socket, between `start()` and `stop(timeout)`."""
 
     def __init__(self, listener: socket.socket, application: Application, limits: Limits) -> None:
@@ -276,7 +279,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         """Take a new connection, and where there are too many close the one that has waited longest."""
         if len(self._waiting) + len(self._answering) >= self.limits.connections:
             self._make_room()
-            self._complain("%d connections, the most there may be: those that ask nothing are closed", self.limits.connections)
+            self._complain("%d connections, the most there may be: idle ones are closed", self.limits.connections)
         connection = Connection(sock, address, self)
         self._waiting[connection] = None
         self._greenlets.spawn(connection.handle)
@@ -291,8 +294,12 @@ class Server(WSGIServer):  # type: ignore[misc]
             self._make_room()
             self._complain("cannot accept a connection: %s", error.strerror)
             self.stop_accepting()
-            gevent.spawn_later(PAUSE, self._start_accepting_if_started)
+            gevent.spawn_later(PAUSE, self._accept_again)
             return None
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
 
     def _make_room(self) -> None:
         if self._waiting:
@@ -301,8 +308,8 @@ class Server(WSGIServer):  # type: ignore[misc]
 
     def _complain(self, message: str, *words: object) -> None:
         """Log a trouble, but not every time: a flood of connections shall not be a flood of lines."""
-        if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + QUIET
+        if monotonic() >= self._quiet_until:
+            self._quiet_until = monotonic() + QUIET
             gevent.spawn(log.warning, message, *words)
 
 

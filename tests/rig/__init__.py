@@ -1,4 +1,4 @@
-"""The test rig: real servers, false servers and bad networks, one idea a module.
+r"""The test rig: real servers, false servers and bad networks, one idea a module.
 
     needs.py       what a test needs of the machine (root, namespaces, programs); skips here, fails in CI
     limit.py       no test runs for ever
@@ -13,11 +13,11 @@
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server
     link.py        Link: two network namespaces with a slow and lossy line between them (tunnel.py is its program)
 
-The fixtures `sshd`, `shared_sshd`, `login` and `key` are in ../conftest.py. Every server has `address`, (host, port), and
-`publics`, the public halves of its host keys, so `login(server)` fits them all:
+The fixtures `sshd`, `shared_sshd`, `login` and `key` are in ../conftest.py. Every server has `address`, (host, port),
+and `publics`, the public halves of its host keys, so `login(server)` fits them all:
 
     def test_login(shared_sshd, login):
-        assert shared_sshd.ssh("whoami", user="bash") == "bash\\n"
+        assert shared_sshd.ssh("whoami", user="bash") == "bash\n"
 
     def test_half_open(sshd, login):
         with Proxy(sshd(users=[User("sh")])) as proxy:

@@ -8,6 +8,7 @@ lock, writes what is running and ends the process with exit code 1.
 """
 
 import faulthandler
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,9 +23,9 @@ LINES = 500
 
 
 @contextmanager
-def limit(seconds: float, stderr: int, grace: float = GRACE) -> Iterator[None]:
-    """Fail the test after `seconds`, end the process `grace` seconds later; `stderr` is a descriptor nobody captures."""
-    faulthandler.dump_traceback_later(seconds + grace, exit=True, file=stderr)
+def limit(seconds: float, stderr: int) -> Iterator[None]:
+    """Fail the test after `seconds`, end the process `GRACE` later; `stderr` is a descriptor that nobody captures."""
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=stderr)
     try:
         with gevent.Timeout(seconds) as timeout:
             yield
@@ -38,5 +39,6 @@ def limit(seconds: float, stderr: int, grace: float = GRACE) -> Iterator[None]:
 
 def stacks() -> str:
     """What every greenlet is doing."""
-    lines = "\n".join(gevent.util.format_run_info(thread_stacks=False)).splitlines()
-    return "\n".join(lines[:LINES])
+    told = io.StringIO()
+    gevent.util.print_run_info(thread_stacks=False, file=told)
+    return "\n".join(told.getvalue().splitlines()[:LINES])

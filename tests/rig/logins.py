@@ -18,10 +18,14 @@ class Server(Protocol):
     """Whatever a client connects to: (host, port), and the public halves of its host keys."""
 
     @property
-    def address(self) -> tuple[str, int]: ...
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        ...
 
     @property
-    def publics(self) -> tuple[str, ...]: ...
+    def publics(self) -> tuple[str, ...]:
+        """Each as "type base64"."""
+        ...
 
 
 class Login(TypedDict):

@@ -59,7 +59,6 @@ def lack(need: str) -> str:
 def _no_namespaces() -> str:
     if not Path("/proc/self/ns/mnt").exists() or not shutil.which("unshare"):
         return "needs Linux namespaces and the program unshare"
-    trial = subprocess.run(
-        ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "true"], capture_output=True, text=True
-    )
+    argv = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "true"]
+    trial = subprocess.run(argv, capture_output=True, text=True, check=False)
     return f"needs namespaces: {trial.stderr.strip()}" if trial.returncode else ""

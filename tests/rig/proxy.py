@@ -10,13 +10,15 @@
         proxy.blackhole(); proxy.restore()          # both ways
         proxy.hang_up(); proxy.reset()              # all connections end now: FIN, RST
 
-All of it can change while connections are open. `connections` counts those taken, `open` those not ended yet, `up.bytes`
-and `down.bytes` what went through. A delay delays and does not narrow: packets under way at once are late together.
+All of it can change while connections are open. `connections` counts those taken, `open` those not ended yet,
+`up.bytes` and `down.bytes` what went through. A delay delays and does not narrow: what is sent together arrives
+together.
 """
 
 import socket
 import struct
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -70,8 +72,7 @@ class Proxy:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, port = self._server.address[:2]
-        return host, port
+        return "127.0.0.1", self._server.server_port or 0
 
     @property
     def open(self) -> int:
@@ -150,9 +151,9 @@ class _Relay:
 
     def end(self, reset: bool) -> None:
         """End it now."""
-        if reset:
-            _linger_not(self._client)
-            _linger_not(self._server)
+        for connection in (self._client, self._server):
+            with suppress(OSError):  # It has ended by itself.
+                _linger_not(connection) if reset else connection.shutdown(socket.SHUT_RDWR)
         self._over.set()
 
     def cut(self) -> None:

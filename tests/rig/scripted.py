@@ -1,4 +1,4 @@
-"""An SSH server that goes as far as the test wants, then refuses, falls silent, or follows a script. Needs no root.
+r"""An SSH server that goes as far as the test wants, then refuses, falls silent, or follows a script. Needs no root.
 
     with SshServer(stall="channel") as server:          # never answers CHANNEL_OPEN
         ...
@@ -11,11 +11,12 @@ A script is a function of the paramiko channel on which the client ran its comma
 told that the command runs, and the channel is closed when it returns:
 
     def quits(channel):
-        channel.sendall(b"bye\\n")
+        channel.sendall(b"bye\n")
         channel.send_exit_status(3)
 
-`shell(alter)` is a script that really runs the command by this machine's sh, so that whatever the client's protocol is,
-its answers are right until `alter` makes them wrong. `alter` gets the output as it comes and yields what the client sees:
+`shell(alter)` is a script that really runs the command by this machine's sh, so that whatever the client's protocol
+is, its answers are right until `alter` makes them wrong. `alter` gets the output as it comes and yields what the client
+sees:
 
     def half_an_answer(chunks):
         yield next(chunks)                              # READY
@@ -24,9 +25,13 @@ its answers are right until `alter` makes them wrong. `alter` gets the output as
     with SshServer(shell(half_an_answer)) as server: ...
 """
 
+import os
+import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -96,8 +101,7 @@ class SshServer:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, port = self._server.address[:2]
-        return host, port
+        return "127.0.0.1", self._server.server_port or 0
 
     @property
     def publics(self) -> tuple[str, ...]:
@@ -130,7 +134,7 @@ class SshServer:
         transport = _Transport(connection, self)
         self._transports.append(transport)
         transport.add_server_key(self.host_key)
-        transport.start_server(event=Event(), server=_Rules(self))
+        transport.start_server(event=threading.Event(), server=_Rules(self))
         transport.join()
 
 
@@ -148,16 +152,15 @@ class _Transport(paramiko.Transport):
         if number == self.server.mute_before:
             self.server.stalled.set()
         if not self.server.stalled.is_set():
-            super()._send_message(data)
+            super()._send_message(data)  # type: ignore[misc]  # the stubs have no private names
             if number == common.MSG_CHANNEL_SUCCESS and self.accepted:
                 self.server.greenlets.spawn(self._run, self.accepted)
                 self.accepted = None
 
     def _run(self, channel: paramiko.Channel) -> None:
         try:
-            self.server.script(channel)
-        except (OSError, EOFError):
-            """The client went away, as it should."""
+            with suppress(OSError, EOFError):  # The client went away, as it should.
+                self.server.script(channel)
         finally:
             channel.close()
 
@@ -173,14 +176,14 @@ class _Rules(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         if "auth" in self._server.refusals:
-            return paramiko.AUTH_FAILED
+            return common.AUTH_FAILED
         self._server.logins += 1
-        return paramiko.AUTH_SUCCESSFUL
+        return common.AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if "channel" in self._server.refusals:
-            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-        return paramiko.OPEN_SUCCEEDED
+            return common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         if "exec" in self._server.refusals:
@@ -246,13 +249,17 @@ def shell(alter: Alter = iter) -> Script:
     def script(channel: paramiko.Channel) -> None:
         transport: Any = channel.get_transport()
         argv = ["/bin/sh", "-c", transport.command]
-        with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, bufsize=0, stdin=pipe, stdout=pipe, start_new_session=True) as process:
             feeder = gevent.spawn(_feed, channel, process)
             try:
                 for chunk in alter(_output(process)):
                     channel.sendall(chunk)
+                if process.returncode is not None:
+                    channel.send_exit_status(process.returncode)
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # The shell, and what it runs.
                 feeder.kill()
 
     return script
@@ -261,17 +268,16 @@ def shell(alter: Alter = iter) -> Script:
 def _feed(channel: paramiko.Channel, process: "subprocess.Popen[bytes]") -> None:
     """Give the client's input to the process, and its end too."""
     assert process.stdin is not None
-    try:
+    with suppress(OSError, EOFError):  # One of them went away; the output ends then.
         while chunk := channel.recv(CHUNK):
             process.stdin.write(chunk)
         process.stdin.close()
-    except (OSError, EOFError):
-        """One of them went away; the other side of the script sees it."""
 
 
 def _output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
-    """What the process prints, as it comes; ends when it does."""
+    """What the process prints, as it comes; ends when it does, and then its exit status is known."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     while chunk := gevent.os.nb_read(descriptor, CHUNK):
         yield chunk
+    process.wait()

@@ -1,9 +1,9 @@
-"""Servers that never get as far as SSH: what a real sshd does not do, and the Internet does.
+r"""Servers that never get as far as SSH: what a real sshd does not do, and the Internet does.
 
     with RawServer(says_nothing) as server:
         ...                                     # server.address, server.connections
 
-    @pytest.mark.parametrize("behaviour", [says_nothing, drips(), says(b"SSH-1.5-x\\r\\n"), closes, resets])
+    @pytest.mark.parametrize("behaviour", [says_nothing, drips(), says(b"SSH-1.5-x\r\n"), closes, resets])
 
 A behaviour is a function of the connection's socket, run in a greenlet of its own; the connection ends when it returns.
 `says(…)` makes most of them: it sends, and then stays silent unless told otherwise. `packet`, `kexinit` and `header`
@@ -13,7 +13,8 @@ make the bytes of SSH's binary protocol (RFC 4253 §6, §7.1) for what comes aft
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import repeat
 from types import TracebackType
 from typing import Self
@@ -41,8 +42,7 @@ class RawServer:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, port = self._server.address[:2]
-        return host, port
+        return "127.0.0.1", self._server.server_port or 0
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -55,10 +55,8 @@ class RawServer:
 
     def _serve(self, connection: socket.socket, _: tuple[str, int]) -> None:
         self.connections += 1
-        try:
+        with suppress(OSError):  # The client went away, as it should.
             self._behaviour(connection)
-        except OSError:
-            """The client went away, as it should."""
 
 
 def says_nothing(connection: socket.socket) -> None:
@@ -68,7 +66,8 @@ def says_nothing(connection: socket.socket) -> None:
 
 
 def closes(connection: socket.socket) -> None:
-    """End the connection at once, by a FIN."""
+    """End the connection at once, by a FIN (a bare close would be an RST once the client has spoken)."""
+    connection.shutdown(socket.SHUT_RDWR)
 
 
 def resets(connection: socket.socket) -> None:
@@ -98,31 +97,27 @@ def drips(text: Iterable[int] = repeat(ord("S")), every: float = 0.05) -> Behavi
     return behaviour
 
 
-def floods(chunks: Iterable[bytes]) -> Behaviour:
-    """Send as fast as the client takes it, then stay silent."""
+def preamble(size: float = float("inf")) -> Behaviour:
+    """Send `size` bytes of lines that may come before a banner (RFC 4253 §4.2), or no end of them; then a banner."""
+    lines = (b"x" * 78 + b"\r\n") * 100
 
     def behaviour(connection: socket.socket) -> None:
-        for chunk in chunks:
-            connection.sendall(chunk)
-        says_nothing(connection)
+        sent = 0
+        while sent < size:
+            connection.sendall(lines)
+            sent += len(lines)
+        says(BANNER)(connection)
 
     return behaviour
-
-
-def preamble(size: float = float("inf")) -> Iterator[bytes]:
-    """Lines that may come before a banner (RFC 4253 §4.2), `size` bytes of them, or without end."""
-    line = b"x" * 78 + b"\r\n"
-    sent = 0
-    while sent < size:
-        yield line * 100
-        sent += len(line) * 100
 
 
 def http(connection: socket.socket) -> None:
     """Answer whatever comes as a web server does."""
     connection.recv(CHUNK)
     body = b"<html><body><h1>400 Bad Request</h1></body></html>\n"
-    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    connection.sendall(
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
 
 
 throttles = says(b"Not allowed at this time\r\n", then=closes)
@@ -145,7 +140,7 @@ def packet(payload: bytes) -> bytes:
 
 
 def kexinit(
-    kex: str = "curve25519-sha256",
+    kex: str = "curve25519-sha256,curve25519-sha256@libssh.org",
     host_key: str = "ssh-ed25519",
     cipher: str = "aes128-ctr",
     mac: str = "hmac-sha2-256",
@@ -160,9 +155,9 @@ def kexinit(
 BEHAVIOURS: dict[str, Behaviour] = {
     "nothing": says_nothing,
     "drips a banner without newline": drips(),
-    "10 MB of lines before the banner": floods(preamble_then_banner := [*preamble(10_000_000), BANNER]),
-    "lines without end": lambda connection: floods(preamble())(connection),
-    "10 MB without newline": floods([b"SSH-2.0-" + b"x" * 10_000_000]),
+    "10 MB of lines before the banner": preamble(10_000_000),
+    "lines without end": preamble(),
+    "10 MB without newline": says(b"SSH-2.0-" + b"x" * 10_000_000),
     "binary": says(bytes(range(256)) + b"\xff\xfe\x00\r\n"),
     "SSH 1.5": says(b"SSH-1.5-Old\r\n"),
     "HTTP": http,

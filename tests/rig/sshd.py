@@ -1,4 +1,4 @@
-"""A real OpenSSH server on loopback, with users that no other program sees. Needs root, namespaces and sshd.
+r"""A real OpenSSH server on loopback, with users that no other program sees. Needs root, namespaces and sshd.
 
     with Sshd(tmp_path, [key], users=[User("sh"), User("fish", "/usr/bin/fish")], MaxStartups="1:100:1") as server:
         server.ssh("echo $0", user="fish")      # what the ssh program got
@@ -14,7 +14,7 @@ and `bash` on six addresses for the whole run. More examples:
     sshd(without=["bash"], over={"/bin/sh": "/bin/busybox", "/bin/date": "/bin/busybox"})
     sshd(over={"/proc/meminfo": tmp_path / "meminfo"})              # with another meminfo
     sshd(users=[User("bash", "/bin/bash", files={".bashrc": "echo noise"})], SetEnv="TMOUT=1 LC_ALL=de_DE.UTF-8")
-    sshd(match="Match User sh\\n  ForceCommand /bin/sh /run/home/sh/probe.sh")
+    sshd(match="Match User sh\n  ForceCommand /bin/sh /run/home/sh/probe.sh")
     sshd(within=far, addresses=far.addresses(6))                    # behind a line of rig.link
 """
 
@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +64,7 @@ def loopback(count: int) -> tuple[str, ...]:
 
 
 class Sshd:
-    """One sshd and all that it started. `options` are lines of sshd_config; a list gives a line each."""
+    """One sshd and all that it started. `options` are lines of sshd_config, spelt as there; a list gives several."""
 
     def __init__(
         self,
@@ -200,7 +201,7 @@ class Sshd:
         return {f"ssh{number}": self.login(user, address) for number, address in enumerate(self.addresses)}
 
     def ssh(self, command: str, user: str = "sh", address: str | None = None, within: Namespace | None = None) -> str:
-        """What the ssh program prints for `command`; `subprocess.CalledProcessError` with its `stderr` when it fails."""
+        """What the ssh program prints for `command`; `subprocess.CalledProcessError`, with `stderr`, when it fails."""
         argv = [program("ssh"), *_client_options(self.login(user, address)), command]
         argv = within.command(argv) if within else argv
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
@@ -219,20 +220,20 @@ class Sshd:
         return [f"0.0.0.0:{self.port}" + ("" if self._within else " rdomain lo")]
 
     def _configuration(self, options: Mapping[str, str | Sequence[str]], match: str) -> str:
-        """The text of sshd_config. sshd takes the first of two lines, so what the test says comes first."""
+        """The text of sshd_config: what the test says replaces the rig's settings; Match blocks stand at the end."""
         own = {"ListenAddress": self._listeners(), "HostKey": [str(key.path) for key in self.host_keys]}
         lines = []
-        for name, values in [*options.items(), *own.items(), *SETTINGS.items(), *_no_penalties()]:
+        for name, values in {**own, **SETTINGS, **_no_penalties(), **options}.items():
             lines += [f"{name} {value}\n" for value in ([values] if isinstance(values, str) else values)]
         return "".join(lines) + match + "\n"
 
 
-def _no_penalties() -> list[tuple[str, str]]:
-    """sshd 9.8 began to punish addresses that fail to log in; here all clients have one address."""
-    version = subprocess.run([program("sshd"), "-V"], capture_output=True, text=True).stderr
+def _no_penalties() -> dict[str, str]:
+    """Since 9.8 sshd punishes an address whose logins fail; here all clients have the same."""
+    version = subprocess.run([program("sshd"), "-V"], capture_output=True, text=True, check=False).stderr
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
     recent = found is not None and (int(found[1]), int(found[2])) >= (9, 8)
-    return [("PerSourcePenalties", "no")] if recent else []
+    return {"PerSourcePenalties": "no"} if recent else {}
 
 
 def _client_options(login: Login) -> list[str]:
@@ -270,7 +271,5 @@ def _is_free(address: str, port: int) -> bool:
 
 def _signal(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may be gone by now."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

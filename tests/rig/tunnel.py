@@ -1,7 +1,7 @@
 """The program behind rig.link: makes two network namespaces, joins them by a TUN pair and forwards late or never.
 
-Says which of its descriptors are the namespaces, near and far; then reads lines "delay jitter loss" and answers each with
-"ok"; ends with its standard input. What netem would do, which a kernel may be built without.
+Says which of its descriptors are the namespaces, near and far; then reads lines "delay jitter loss" and answers each
+with "ok"; ends with its standard input. What netem would do, which a kernel may be built without.
 """
 
 import ctypes
@@ -34,6 +34,7 @@ class Quality:
         self.delay = self.jitter = self.loss = 0.0
 
     def read(self, line: str) -> None:
+        """Take over the figures of a line."""
         self.delay, self.jitter, self.loss = map(float, line.split())
 
 
@@ -56,11 +57,12 @@ def forward(near: int, far: int, quality: Quality) -> None:
     last = {near: 0.0, far: 0.0}
     waiting: list[tuple[float, int, int, bytes]] = []
     number = count()
+    orders = sys.stdin.fileno()
     chance = random.Random(0)
     while True:
         wait = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
-        for source in select.select([near, far, sys.stdin], [], [], wait)[0]:
-            if source is sys.stdin:
+        for source in select.select([near, far, orders], [], [], wait)[0]:
+            if source == orders:
                 if not (line := sys.stdin.readline()):
                     return
                 quality.read(line)
@@ -78,6 +80,7 @@ def forward(near: int, far: int, quality: Quality) -> None:
 
 
 def main() -> None:
+    """Make the two ends, say where they are, and forward."""
     near, near_device = new_end(NEAR)
     far, far_device = new_end(FAR)
     print(near, far, flush=True)

@@ -1,8 +1,8 @@
-"""Accounts that exist only where a program sees our passwd instead of the host's.
+r"""Accounts that exist only where a program sees our passwd instead of the host's.
 
-    User("bash", "/bin/bash", files={".bashrc": "echo noise\\n"})
-    User("gone", "/usr/sbin/nologin")
-    User("locked", locked=True)
+User("bash", "/bin/bash", files={".bashrc": "echo noise\n"})
+User("gone", "/usr/sbin/nologin")
+User("locked", locked=True)
 """
 
 import os
@@ -36,7 +36,9 @@ def write_accounts(directory: Path, users: Iterable[User]) -> dict[str, Path]:
     """Write copies of the host's account files with `users` added into `directory`; returns host's file → copy."""
     members = list(enumerate(users, FIRST_ID))
     added = {
-        "/etc/passwd": [f"{user.name}:x:{number}:{number}::{HOMES / user.name}:{user.shell}" for number, user in members],
+        "/etc/passwd": [
+            f"{user.name}:x:{number}:{number}::{HOMES / user.name}:{user.shell}" for number, user in members
+        ],
         "/etc/group": [f"{user.name}:x:{number}:" for number, user in members],
         "/etc/shadow": [_shadow(user) for _, user in members],
     }

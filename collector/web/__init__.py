@@ -1,0 +1,17 @@
+"""The HTTP side: `bind` a port, make a `Site` of the fleet, `serve` it.
+
+    server.py       connections: deadlines, limits, what is refused
+    request.py      the head of a request, read strictly
+    site.py         which path answers what
+    negotiate.py    what a client takes
+    overview.py     the fleet as the status page shows it
+    status.py       the status page as HTML; static/ has its parts
+    human.py        numbers as people read them
+
+Only server.py knows pywsgi; what the pages say is in plain functions of the fleet.
+"""
+
+from collector.web.server import Limits, Server, bind, serve
+from collector.web.site import Site
+
+__all__ = ["Limits", "Server", "Site", "bind", "serve"]

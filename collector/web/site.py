@@ -1,0 +1,217 @@
+"""The pages of the daemon, as a WSGI application (PEP 3333)."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, cast
+
+from gevent.event import AsyncResult
+from gevent.lock import BoundedSemaphore
+from gevent.threadpool import ThreadPool
+
+from collector.snapshot import Fleet
+from collector.web import status
+from collector.web.negotiate import OPENMETRICS, TEXT, wants_gzip, wants_openmetrics
+from collector.web.overview import Overview, Query, view
+
+PLAIN = "text/plain; charset=utf-8"
+STATIC = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+FILES = files("collector.web") / "static"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+WORTH_GZIP = 1024
+"""Bytes below which compressing saves nothing."""
+LONG = 65536
+"""Bytes from which compressing would make everybody wait, and goes to a thread."""
+
+Environ = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a page answers."""
+
+    body: bytes
+    content_type: str = PLAIN
+    status: str = "200 OK"
+    headers: tuple[tuple[str, str], ...] = ()
+    vary: str = "Accept-Encoding"
+
+
+class Shared:
+    """Makes a page for all who ask at once: who asks while one is being made shares the next, never an older one.
+
+    So a thousand scrapes at once cost two pages, in time and in memory.
+    """
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._turn = BoundedSemaphore()
+        self._next: AsyncResult[bytes] | None = None
+
+    def __call__(self) -> bytes:
+        """Return a page that was begun after this call. Whoever begins it sees its exceptions as they are."""
+        if self._next is not None:
+            return cast(bytes, self._next.get())
+        mine = self._next = AsyncResult()
+        try:
+            with self._turn:
+                self._next = None
+                made = self._make()
+        except BaseException as error:
+            self._next = None if self._next is mine else self._next
+            mine.set_exception(RuntimeError(f"the page could not be made: {error!r}"))
+            raise
+        mine.set(made)
+        return made
+
+
+class Site:
+    """The application: `fleet` is what the status page shows, `page(openmetrics)` gives the bytes of /metrics.
+
+    `ready()` tells whether every machine was polled once; `reload()` returns what is wrong with the configuration, and
+    is None where the web may not reload it.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        page: Callable[[bool], bytes],
+        ready: Callable[[], bool],
+        reload: Callable[[], list[str]] | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._fleet = fleet
+        self._ready = ready
+        self._reload = reload
+        self._clock = clock
+        self._overview = Overview()
+        self._thread = ThreadPool(1)
+        self._plain = {openmetrics: Shared(partial(page, openmetrics)) for openmetrics in (False, True)}
+        self._packed = {openmetrics: Shared(partial(self._pack, plain)) for openmetrics, plain in self._plain.items()}
+        static = {f"/static/{name}": asset(name) for name in ("status.css", "status.js", "icon.svg")}
+        self._version = sha256(b"".join(found.body for found in static.values())).hexdigest()[:12]
+        self._template = (FILES / "status.html").read_text("utf-8")
+        self._gets: dict[str, Callable[[Environ], Response]] = {
+            "/": self._status,
+            "/machines.json": self._machines,
+            "/metrics": self._metrics,
+            "/-/healthy": lambda environ: say("The collector is alive."),
+            "/-/ready": self._is_ready,
+            **{path: partial(_always, found) for path, found in static.items()},
+        }
+        self._posts: dict[str, Callable[[Environ], Response]] = {"/-/reload": self._do_reload}
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request (PEP 3333); the answer to HEAD is that to GET without its body."""
+        response = self._pack_if_wanted(self._respond(environ), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        headers = [
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Vary", response.vary),
+            *response.headers,
+        ]
+        start_response(response.status, headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _respond(self, environ: Environ) -> Response:
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        if path in self._posts:
+            return self._posts[path](environ) if method == "POST" else not_allowed("POST")
+        if path in self._gets:
+            return self._gets[path](environ) if method in ("GET", "HEAD") else not_allowed("GET, HEAD")
+        return say("There is no such page.", "404 Not Found")
+
+    # The pages
+
+    def _metrics(self, environ: Environ) -> Response:
+        openmetrics = wants_openmetrics(environ.get("HTTP_ACCEPT", ""))
+        packed = wants_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        body = (self._packed if packed else self._plain)[openmetrics]()
+        headers = (("Content-Encoding", "gzip"),) if packed else ()
+        return Response(body, OPENMETRICS if openmetrics else TEXT, headers=headers, vary="Accept, Accept-Encoding")
+
+    def _is_ready(self, environ: Environ) -> Response:
+        if self._ready():
+            return say("Every machine has been polled.")
+        missing = sum(standing.snapshot is None for standing in self._fleet)
+        return say(f"Not yet polled: {missing} of {len(self._fleet)} machines.", "503 Service Unavailable")
+
+    def _do_reload(self, environ: Environ) -> Response:
+        if self._reload is None:
+            return say("Reloading by the web is off; [collector] web_reload = yes turns it on.", "403 Forbidden")
+        if not same_origin(environ):
+            return say("Another site's page may not reload the configuration.", "403 Forbidden")
+        problems = self._reload()
+        if problems:
+            return say("\n".join([*problems, "The configuration before stays in force."]), "400 Bad Request")
+        return say("The configuration is loaded.")
+
+    def _status(self, environ: Environ) -> Response:
+        query, now = Query.parse(environ["QUERY_STRING"]), self._clock()
+        seen = view(self._overview, self._fleet, query, now)
+        html = status.page(self._template, seen, query, now, self._version)
+        headers = (("Content-Security-Policy", POLICY), ("Cache-Control", "no-store"))
+        return Response(html.encode("utf-8", "replace"), "text/html; charset=utf-8", headers=headers)
+
+    def _machines(self, environ: Environ) -> Response:
+        seen = view(self._overview, self._fleet, Query.parse(environ["QUERY_STRING"]), self._clock())
+        body = json.dumps(seen.as_json(), separators=(",", ":")).encode()
+        return Response(body, "application/json", headers=(("Cache-Control", "no-store"),))
+
+    # Compression
+
+    def _pack(self, make: Callable[[], bytes]) -> bytes:
+        """Make a page and compress it, a long one in a thread: at level 1, for 500 MB/s."""
+        body = make()
+        pack = partial(gzip.compress, body, 1, mtime=0)
+        return self._thread.apply(pack) if len(body) >= LONG else pack()
+
+    def _pack_if_wanted(self, response: Response, accept_encoding: str) -> Response:
+        packed = any(name == "Content-Encoding" for name, _ in response.headers)
+        if packed or len(response.body) < WORTH_GZIP or not wants_gzip(accept_encoding):
+            return response
+        body = self._pack(lambda: response.body)
+        return replace(response, body=body, headers=(*response.headers, ("Content-Encoding", "gzip")))
+
+
+def say(text: str, status: str = "200 OK", *headers: tuple[str, str]) -> Response:
+    """Answer in plain words."""
+    return Response(f"{text}\n".encode("utf-8", "replace"), PLAIN, status, (("Cache-Control", "no-store"), *headers))
+
+
+def not_allowed(methods: str) -> Response:
+    """Refuse a method."""
+    return say(f"Only {methods} here.", "405 Method Not Allowed", ("Allow", methods))
+
+
+def same_origin(environ: Environ) -> bool:
+    """Say whether a request comes from a program, or from a page of ours: browsers name any other in Origin."""
+    origin = environ.get("HTTP_ORIGIN")
+    return origin is None or origin.lower().partition("://")[2] == environ.get("HTTP_HOST", "").lower()
+
+
+def asset(name: str) -> Response:
+    """Load a static file. The page asks for it by its content's hash, so it may be kept."""
+    headers = (("Cache-Control", "max-age=86400"),)
+    return Response((FILES / name).read_bytes(), STATIC[name.rpartition(".")[2]], headers=headers)
+
+
+def _always(response: Response, environ: Environ) -> Response:
+    return response

@@ -1,0 +1,138 @@
+"""The page: byte for byte what prometheus_client makes of the same samples, and what promtool and its parsers take."""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from collector.config import Machine
+from collector.exposition import number, own_labels, page, render, samples
+from collector.gather import GATHERERS, parse
+from collector.metric import Counter, Gauge, Metric
+from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
+from collector.telemetry import Telemetry
+
+OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": Path("h"), "gather": ("time",)}
+TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
+CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
+
+
+def machine(name: str = "ssh0", **labels: str) -> Machine:
+    """A machine of this name and labels."""
+    return Machine(name=name, host="h", labels=tuple(sorted(labels.items())), **OPTIONS, **TIMES)  # type: ignore[arg-type]
+
+
+def fleet() -> Fleet:
+    """Three machines: one up with all it says, one down after it was up, one not yet polled."""
+    memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()})
+    extra = (CPU(1.5, "0", "user"), CPU(2e9, "0", 'odd "mode"\\\n'))
+    gathered = (Gathered("memory", None), Gathered("load", "no"))
+    up = Snapshot(1e9, 0.25, memory + extra, -0.5, 0.001, gathered)
+    down = Snapshot(1e9, 0.5, failure=Failure("timeout", "too late"))
+    standings = [
+        Standing(machine("up", dc="eu", zone='"q"\\\n'), up, 5, {"closed": 1, "timeout": 2}, 2, 0.01, 1e9),
+        Standing(machine("down"), down, 7, {"timeout": 7}, 1, 0.5, 9e8, float("inf")),
+        Standing(machine("näw")),
+    ]
+    fleet = Fleet()
+    fleet.replace(standings)
+    return fleet
+
+
+class Oracle(Collector):
+    """The same samples through the library's own families."""
+
+    def __init__(self, fleet: Iterable[Standing]) -> None:
+        self._fleet = list(fleet)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield a family for each metric, by name, and in each the machines in the order of the fleet."""
+        families: dict[str, Family] = {}
+        for standing in self._fleet:
+            own = dict(own_labels(standing.machine))
+            for metric, labels, value in samples(standing):
+                family = families.setdefault(metric.name, self._family(metric))
+                family.add_sample(metric.name, own | dict(zip(metric.labels, labels, strict=True)), value)
+        for name in sorted(families):
+            yield families[name]
+
+    @staticmethod
+    def _family(metric: Metric) -> Family:
+        kind = CounterMetricFamily if isinstance(metric, Counter) else GaugeMetricFamily
+        return kind(metric.name, metric.help)
+
+
+def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
+    """A registry of the library that collects the fleet."""
+    registry = CollectorRegistry()
+    registry.register(Oracle(fleet))
+    return registry
+
+
+def test_text_is_the_librarys() -> None:
+    """The page in the text format is what generate_latest makes of the same samples."""
+    assert page(fleet(), CollectorRegistry()) == generate_latest(oracle(fleet()))
+
+
+def test_openmetrics_is_the_librarys() -> None:
+    """The page in OpenMetrics is what the library makes of the same samples, and its parser takes it."""
+    actual = page(fleet(), CollectorRegistry(), openmetrics=True)
+
+    assert actual == generate_openmetrics(oracle(fleet()))
+    assert {family.name for family in text_string_to_metric_families(actual.decode())} >= {"ssh_up", "node_cpu_seconds"}
+
+
+@given(st.floats() | st.integers(-(2**53), 2**53).map(float))
+def test_numbers_are_the_librarys(value: float) -> None:
+    """A value is rendered as floatToGoString does."""
+    assert number(value) == floatToGoString(value)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(st.characters(codec="utf-8"))), st.floats())
+def test_labels_are_the_librarys(labels: dict[str, str], value: float) -> None:
+    """Whatever text a label has, the line is the library's."""
+    few = Fleet()
+    few.replace([Standing(machine("x", **labels), Snapshot(1.0, 0.0, (Gauge("g", "h")(value),)), 1)])
+
+    assert page(few, CollectorRegistry()) == generate_latest(oracle(few))
+
+
+def test_a_failed_machine_keeps_only_its_standing() -> None:
+    """After a failure a machine has its ssh_ series, and none of what it said before."""
+    standing = replace(next(iter(fleet())), snapshot=Snapshot(1.0, 0.1, failure=Failure("closed", "")))
+
+    names = [family.name for family in render(standing).shape.families]
+
+    assert not [name for name in names if name.startswith("node_") or "offset" in name or "gather" in name]
+    assert "ssh_up" in names
+
+
+def test_machines_of_one_shape_share_its_table() -> None:
+    """Two machines that say the same kinds of things share the table of places: it would cost 5 kB a machine."""
+    one, two = render(Standing(machine("a"))), render(Standing(machine("b")))
+
+    assert one.shape is two.shape
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_is_content() -> None:
+    """promtool finds nothing wrong with the whole page but the camelCase that node_exporter's own names have."""
+    registry = Telemetry(CollectorRegistry()).registry
+    text = page(fleet(), registry)
+
+    found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+
+    lines = found.stderr.decode().splitlines()
+    assert [line for line in lines if "metric names should be written in 'snake_case' not 'camelCase'" not in line] == []

@@ -1,0 +1,166 @@
+"""The probe, run by real shells: what it is told, what it answers, and what is made of that."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector import probe
+from collector.errors import ProtocolViolation
+
+WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", "/proc/not/there")
+
+SHELLS = {
+    "bash": (["/bin/bash"], {}, "bash"),
+    "sh that finds bash": (["/bin/sh"], {}, "bash"),
+    "dash, without bash on the machine": (["/bin/dash"], {"PATH": "/nowhere"}, "sh"),
+    "busybox": (["busybox", "ash"], {"PATH": "/nowhere"}, "sh"),
+    "a hostile environment": (["/bin/sh"], {"TMOUT": "1", "LC_ALL": "de_DE.UTF-8", "BASH_ENV": "/etc/passwd"}, "bash"),
+}
+
+
+class Shell:
+    """A shell on two pipes, as sshd runs it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", token: str) -> None:
+        self._process = process
+        self.token = token
+
+    def say(self, data: bytes) -> None:
+        """Write to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+
+    def hear(self) -> bytes:
+        """Read what it has written."""
+        assert self._process.stdout is not None
+        data = self._process.stdout.read(65536)
+        assert data
+        return data
+
+    def ask(self, number: int, wanted: tuple[str, ...], names: bool = True) -> probe.Answer:
+        """Ask, and read the answer."""
+        self.say(probe.ask(number, wanted if names else ()))
+        said = b""
+        while not probe.is_whole(said, self.token, number):
+            said += self.hear()
+        return probe.split(said, self.token, number, wanted)
+
+
+@contextmanager
+def shell(argv: list[str], environment: dict[str, str], without_bash: bool = False) -> Iterator[tuple[Shell, str]]:
+    """Start the probe in a shell; also gives the kind of shell that its READY line names."""
+    token = probe.new_token()
+    program = probe.compose(token)
+    if without_bash:
+        # The probe adds /bin to the PATH, for date; bash is there too on this machine.
+        program = program.replace(b"command -v bash", b"false")
+    pipe = subprocess.PIPE
+    argv = [str(shutil.which(argv[0])), *argv[1:]]
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=os.environ | environment) as process:
+        one = Shell(process, token)
+        one.say(program)
+        said = b""
+        while (kind := probe.find_ready(said, token)) is None:
+            said += one.hear()
+        yield one, kind
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.needs("bash", "dash", "busybox")
+@pytest.mark.parametrize("name", SHELLS)
+def test_answers(name: str) -> None:
+    """In every shell an answer has the clock and each file as the kernel gives it, also when no files are named again."""
+    argv, environment, kind = SHELLS[name]
+
+    with shell(argv, environment, without_bash=kind == "sh") as (one, found):
+        first, second = one.ask(1, WANTED), one.ask(2, WANTED, names=False)
+
+    assert found == kind
+    assert second.clock >= first.clock > 1.7e9
+    for answer in (first, second):
+        assert list(answer.texts) == list(WANTED)
+        assert len(answer.texts["/proc/loadavg"].split()) == 5
+        assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
+        assert answer.texts["/proc/meminfo"].count("\n") == Path("/proc/meminfo").read_text().count("\n")
+        assert answer.texts["/proc/not/there"] == ""
+
+
+def test_noise_before_an_answer_is_dropped() -> None:
+    """What a machine says besides the answer is not taken for data."""
+    said = b"Message from root\n7 1\n" + b"tok 7 12.5\x1d0.1 0.2 0.3 1/2 3\x1e\x1dtok 7\n"
+
+    answer = probe.split(said, "tok", 7, ("clock", "/proc/loadavg"))
+
+    assert answer.clock == 12.5
+    assert answer.texts == {"clock": "12.5", "/proc/loadavg": "0.1 0.2 0.3 1/2 3\n"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"tok 6 12.5\x1dtext\x1dtok 6\n",
+        b"other 7 12.5\x1dtext\x1dother 7\n",
+        b"tok 7 12.5\x1dtok 7\n",
+        b"tok 7 12.5\x1da\x1db\x1dtok 7\n",
+        b"tok 7 noon\x1dtext\x1dtok 7\n",
+        b"tok 7 \x1dtext\x1dtok 7\n",
+    ],
+)
+def test_what_is_no_answer(said: bytes) -> None:
+    """An answer to another question, with another token, of another number of files or without a clock is refused."""
+    with pytest.raises(ProtocolViolation):
+        probe.split(said, "tok", 7, ("clock", "/proc/loadavg"))
+
+
+@given(st.binary(max_size=300), st.integers(0, 20))
+def test_split_is_total(body: bytes, number: int) -> None:
+    """Whatever comes between the marks becomes an answer or a ProtocolViolation."""
+    said = b"tok %d " % number + body + b"\x1dtok %d\n" % number
+    try:
+        answer = probe.split(said, "tok", number, ("clock", "a"))
+    except ProtocolViolation:
+        return
+
+    assert set(answer.texts) == {"clock", "a"}
+    "".join(answer.texts.values()).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1700000000.25", ("1700000000.25", 1700000000.25, 0.0)),
+        ("1700000000,25", ("1700000000.25", 1700000000.25, 0.0)),
+        ("1700000000.%N", ("1700000000", 1700000000.5, 0.5)),
+        ("1700000000.", ("1700000000", 1700000000.5, 0.5)),
+        ("1700000000", ("1700000000", 1700000000.5, 0.5)),
+    ],
+)
+def test_clocks(text: str, expected: tuple[str, float, float]) -> None:
+    """A clock of whole seconds is read as the middle of its second, half a second off at most."""
+    assert probe.read_clock(text) == expected
+
+
+def test_ready_is_a_line_of_its_own() -> None:
+    """A shell that echoes the program, or traces it, is not ready."""
+    token = "0123456789abcdef"
+
+    assert probe.find_ready(probe.compose(token), token) is None
+    assert probe.find_ready(f"+ printf {token} READY bash\n".encode(), token) is None
+    assert probe.find_ready(f"motd\n{token} READY bash\n".encode(), token) == "bash"
+
+
+def test_the_program_writes_no_file() -> None:
+    """The probe's only redirections are from files, and of its standard error to nowhere."""
+    program = probe.compose("t").decode()
+
+    assert [word for word in program.split() if ">" in word] == ["2>/dev/null", ">/dev/null;"]

@@ -1,0 +1,370 @@
+"""What is shipped for Prometheus: configuration, alerts, and each expression of alerts and dashboard on a real fleet.
+
+The fleet is a real sshd on six addresses, polled by the real daemon, scraped by a real Prometheus with the shipped
+files. One machine is down and one has a host key that nobody knows, so that failures have data too.
+"""
+
+import json
+import math
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import gevent
+import pytest
+import yaml
+from rig.logins import write_ini
+from rig.needs import program
+from rig.sshd import Sshd
+from rig.wait import until
+
+from collector import errors
+from collector.config import DAEMON
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "deploy/prometheus"
+RULES = SHIPPED / "rules/collector.yml"
+RULE_TESTS = SHIPPED / "tests/collector.yml"
+DASHBOARD = ROOT / "deploy/grafana/dashboards/fleet.json"
+PAGE = ROOT / "docs/prometheus.md"
+
+MACHINES = ["ssh0", "ssh1", "ssh2", "ssh3", "down", "stranger"]
+
+WITHOUT_DATA = {
+    "Load per core": "no gatherer reads the number of cores (node_cpu_seconds_total) yet",
+}
+"""Panels that have no data here, and why."""
+
+WITHOUT_SERIES = {
+    "node_cpu_seconds_total": "no gatherer reads it yet; where it is, the load is told per core",
+}
+"""Metrics that alerts and dashboard name and that the daemon does not have, and why they are named."""
+
+
+def promtool(*arguments: str | Path) -> str:
+    """What promtool says, when it is content."""
+    done = subprocess.run([program("promtool"), *arguments], check=False, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def alerts(path: Path) -> dict[str, dict[str, Any]]:
+    """The alerts of a rule file, by their names."""
+    groups = yaml.safe_load(path.read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    return {rule["alert"]: rule for rule in rules}
+
+
+def test_promtool_takes_the_configuration() -> None:
+    """Debian's promtool finds nothing wrong with prometheus.yml, nor with the rules that it names."""
+    said = promtool("check", "config", SHIPPED / "prometheus.yml")
+
+    assert f"SUCCESS: {len(alerts(RULES))} rules found" in said
+
+
+def test_promtool_tests_of_the_rules_pass() -> None:
+    """Each alert fires, and keeps quiet, at the values of its tests."""
+    assert "SUCCESS" in promtool("test", "rules", RULE_TESTS)
+
+
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    """No alert goes untested, and none is tested one way only."""
+    cases = [case for test in yaml.safe_load(RULE_TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
+    fires = {case["alertname"] for case in cases if case["exp_alerts"]}
+    quiet = {case["alertname"] for case in cases if not case["exp_alerts"]}
+
+    assert alerts(RULES).keys() == fires
+    assert alerts(RULES).keys() == quiet
+
+
+def test_each_alert_says_how_bad_it_is_and_what_it_is() -> None:
+    """A severity, a summary and a description: what Alertmanager routes by, and what a person reads at night."""
+    for name, rule in alerts(RULES).items():
+        assert rule["labels"]["severity"] in {"critical", "warning"}, name
+        assert {"summary", "description"} == rule["annotations"].keys(), name
+
+
+def test_each_alert_has_its_section_on_the_page() -> None:
+    """docs/prometheus.md says what to do about every alert, and about no other."""
+    sections = re.findall(r"^### (\w+)$", PAGE.read_text(), re.MULTILINE)
+
+    assert list(alerts(RULES)) == sections
+
+
+def test_each_reason_is_on_the_page() -> None:
+    """docs/prometheus.md says where to look for every reason that a poll fails for."""
+    reasons = {kind.reason for kind in errors.PollError.__subclasses__()}
+
+    assert set() == {reason for reason in reasons if f"`{reason}`" not in PAGE.read_text()}
+
+
+def test_job_is_the_one_of_the_interface() -> None:
+    """The job is called `node`, keeps the labels of the page, and asks where the collector listens unless told."""
+    host, port = DAEMON["listen"]
+    (job,) = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())["scrape_configs"]
+
+    assert "node" == job["job_name"]
+    assert job["honor_labels"] is True
+    assert socket.gethostbyname("localhost") == host
+    assert [{"targets": [f"localhost:{port}"]}] == job["static_configs"]
+
+
+# The real fleet.
+
+
+class Prometheus:
+    """A running Prometheus; `url` is where it answers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an answer of the HTTP API."""
+        try:
+            with urlopen(f"{self.url}/api/v1/{path}", urlencode(parameters).encode() if parameters else None) as answer:
+                return json.load(answer)["data"]
+        except HTTPError as error:
+            with error:
+                pytest.fail(f"{path} {parameters}: {error.read().decode()}")
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an expression gives now, those that are no number left out."""
+        series = self.get("query", query=expression)["result"]
+        return [each for each in series if not math.isnan(float(each["value"][1]))]
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule that is loaded."""
+        return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
+
+    def alerts(self, name: str) -> list[dict[str, Any]]:
+        """An alert's active instances."""
+        return [alert for alert in self.get("alerts")["alerts"] if alert["labels"]["alertname"] == name]
+
+
+@contextmanager
+def running(argv: list[str], log: Path, listens: str) -> Iterator[str]:
+    """Run a program that listens on a free port; yields what the group of `listens` finds in its log."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=ROOT)
+    try:
+
+        def address() -> str | None:
+            assert process.poll() is None, log.read_text()
+            found = re.search(listens, log.read_text())
+            return found and found[1]
+
+        yield until(address, f"{argv[0]} listens") or ""
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def write_fleet(directory: Path, server: Sshd, closed: int) -> Path:
+    """The configuration of `MACHINES`; `closed` is a port on which nobody listens."""
+    logins = dict(zip(MACHINES, server.logins("bash").values(), strict=True))
+    nobody = directory / "known_hosts"
+    nobody.touch()
+    sections: dict[str, dict[str, object]] = {name: dict(login) for name, login in logins.items()}
+    sections["ssh0"]["labels"] = "dc=eu, role=web"
+    sections["ssh1"]["labels"] = "dc=us"
+    sections["down"].update(host="127.0.0.1", port=closed, labels="dc=eu")
+    sections["stranger"]["known_hosts"] = nobody
+    return write_ini(directory / "collector.ini", sections, listen="127.0.0.1:0", interval="1s")
+
+
+def write_configuration(directory: Path, target: str) -> Path:
+    """The shipped configuration, for a target of ours and in a hurry."""
+    text = (SHIPPED / "prometheus.yml").read_text()
+    for shipped, ours in {"localhost:9822": target, "15s": "1s", "rules/*.yml": str(RULES)}.items():
+        assert shipped in text
+        text = text.replace(shipped, ours)
+    path = directory / "prometheus.yml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def prometheus(shared_sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a collector that polls `MACHINES`, all of which have been tried."""
+    directory = tmp_path_factory.mktemp("prometheus")
+    with ExitStack() as stack:
+        closed = stack.enter_context(socket.socket())
+        closed.bind(("127.0.0.1", 0))  # Not listening: whoever connects is refused, and nobody else gets the port.
+        ini = write_fleet(directory, shared_sshd, closed.getsockname()[1])
+        daemon = [sys.executable, "-m", "collector", "run", "--config", str(ini)]
+        address = stack.enter_context(running(daemon, directory / "collector.log", r"serving http://([\d.:]+)"))
+        server = [
+            program("prometheus"),
+            f"--config.file={write_configuration(directory, address)}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            "--web.listen-address=127.0.0.1:0",
+        ]
+        listens = r'msg="Listening on" address=([\d.:]+)'
+        yield Prometheus("http://" + stack.enter_context(running(server, directory / "prometheus.log", listens)))
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An expression of ours: where it stands, its text, and the labels that the legend of its lines shows."""
+
+    where: str
+    text: str
+    labels: frozenset[str] = frozenset()
+
+    def for_machine(self, machine: str) -> str:
+        """The text with values for Grafana's variables, with one machine in detail."""
+        values = {"job": ".+", "instance": ".+", "machine": machine, "__rate_interval": "30s", "__range": "1m"}
+        return re.sub(r"\$(\w+)", lambda match: values[match[1]], self.text)
+
+
+def of_dashboard() -> list[Expression]:
+    """The expressions of all panels, and of the marks on the graphs."""
+    dashboard = json.loads(DASHBOARD.read_text())
+    marks = [Expression(mark["name"], mark["expr"]) for mark in dashboard["annotations"]["list"]]
+    return marks + [
+        Expression(panel["title"], target["expr"], frozenset(re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))))
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def of_rules(prometheus: Prometheus) -> list[Expression]:
+    """The expressions of all rules, as Prometheus has understood them."""
+    return [Expression(rule["name"], rule["query"]) for rule in prometheus.rules()]
+
+
+def outside_braces(text: str) -> list[str]:
+    """The text in parts: those with an even number are code, the others are what stands in braces."""
+    return re.split(r"(\{[^{}]*\})", text)
+
+
+def always(text: str) -> str:
+    """The expression as it would be if it never kept anything back, to see that what it looks at is there.
+
+    `a > b` keeps the series for which it holds; `a > bool b` gives every series of a that has its b, as 0 or 1. And
+    what gives a zero where nothing is found gives nothing.
+    """
+    parts = outside_braces(text.replace(" or vector(0)", ""))
+    comparison = r"(==|!=|<=|>=|<|>)(?! *bool)"
+    return "".join(part if number % 2 else re.sub(comparison, r"\1 bool", part) for number, part in enumerate(parts))
+
+
+def answers(prometheus: Prometheus, text: str, labels: frozenset[str]) -> bool:
+    """Whether an expression gives a series, and its series have the labels."""
+    series = prometheus.query(text)
+    return bool(series) and all(labels <= each["metric"].keys() for each in series)
+
+
+def is_answered(prometheus: Prometheus, expression: Expression, *, shown: bool) -> bool:
+    """Whether an expression has data for a machine, with whatever it keeps back and, if `shown`, as it stands."""
+    return any(
+        answers(prometheus, always(text), frozenset()) and (not shown or answers(prometheus, text, expression.labels))
+        for text in dict.fromkeys(map(expression.for_machine, MACHINES))
+    )
+
+
+def unanswered(prometheus: Prometheus, expressions: list[Expression], *, shown: bool, expected: set[str]) -> set[str]:
+    """Where the expressions stand that have no data, once they are as expected or a minute is over."""
+    silent: set[str] = set()
+
+    def is_settled() -> bool:
+        gevent.sleep(0.2)
+        silent.clear()
+        silent.update(each.where for each in expressions if not is_answered(prometheus, each, shown=shown))
+        return silent == expected
+
+    with suppress(AssertionError):
+        until(is_settled, "every expression has data", seconds=60)
+    return silent
+
+
+def test_every_panel_has_data(prometheus: Prometheus) -> None:
+    """Every query of the dashboard returns data, with the labels that its legend shows, but for those listed."""
+    expressions = [each for each in of_dashboard() if each.where != "Configuration taken"]
+    expected = WITHOUT_DATA.keys()
+
+    assert expected == unanswered(prometheus, expressions, shown=True, expected=set(expected))
+
+
+def test_every_rule_and_mark_looks_at_data(prometheus: Prometheus) -> None:
+    """Every alert, fired or not, compares series that are there, and so do the marks on the graphs."""
+    marks = [each for each in of_dashboard() if each.where == "Configuration taken"]
+
+    assert set() == unanswered(prometheus, of_rules(prometheus) + marks, shown=False, expected=set())
+
+
+def test_every_metric_is_one_of_ours(prometheus: Prometheus) -> None:
+    """Every metric that an alert or the dashboard names is on the daemon's page, but for those listed."""
+    code = [part for each in [*of_dashboard(), *of_rules(prometheus)] for part in outside_braces(each.text)[::2]]
+    named = set(re.findall(r"\b(?:ssh|node|collector|process)_\w+", " ".join(code)))
+
+    def missing() -> set[str]:
+        return named - set(prometheus.get("label/__name__/values"))
+
+    until(lambda: missing() == WITHOUT_SERIES.keys(), f"only {list(WITHOUT_SERIES)} are missing, not {missing()}")
+
+
+def test_machines_keep_their_names_and_labels(prometheus: Prometheus) -> None:
+    """The instance of a series is the machine's section, its labels are the section's, and `up` is the collector's."""
+
+    def labels() -> dict[str, Mapping[str, str]]:
+        return {each["metric"].pop("instance"): each["metric"] for each in prometheus.query("ssh_up")}
+
+    until(lambda: sorted(MACHINES) == sorted(labels()), "all machines are there")
+    (up,) = prometheus.query("up")
+
+    assert {"__name__": "ssh_up", "job": "node", "dc": "eu", "role": "web"} == labels()["ssh0"]
+    assert {"__name__": "ssh_up", "job": "node"} == labels()["ssh2"]
+    assert f"http://{up['metric']['instance']}/metrics" in [
+        target["scrapeUrl"] for target in prometheus.get("targets")["activeTargets"]
+    ]
+
+
+def test_variables_have_values(prometheus: Prometheus) -> None:
+    """What is chosen from at the top of the dashboard is there."""
+    for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
+        if variable["type"] == "query":
+            query = Expression(variable["name"], variable["query"]).for_machine("ssh0")
+            series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", query).groups()  # type: ignore[union-attr]
+            expected = {"job": ["node"], "instance": sorted(MACHINES)}[label]
+
+            assert expected == sorted(prometheus.get(f"label/{label}/values?{urlencode({'match[]': series})}"))
+
+
+def test_rules_are_evaluated(prometheus: Prometheus) -> None:
+    """Prometheus evaluates every alert without an error."""
+    until(lambda: all(rule["health"] != "unknown" for rule in prometheus.rules()), "every rule has been evaluated")
+
+    assert dict.fromkeys(alerts(RULES), "ok") == {rule["name"]: rule["health"] for rule in prometheus.rules()}
+
+
+def test_machine_that_is_down_is_told_with_its_reason(prometheus: Prometheus) -> None:
+    """The alert for a machine that is down is on its way, with its labels and the reason in the text."""
+    until(lambda: "refused" in str(prometheus.alerts("MachineDown")), "the reason is told")
+    (alert,) = prometheus.alerts("MachineDown")
+
+    expected = {"alertname": "MachineDown", "severity": "critical", "job": "node", "instance": "down", "dc": "eu"}
+    assert expected == alert["labels"]
+    assert "pending" == alert["state"]
+    assert (
+        "Every poll of down in the last five minutes failed. The reason: refused."
+        == alert["annotations"]["description"]
+    )
+
+
+def test_refused_host_key_fires_at_once(prometheus: Prometheus) -> None:
+    """A machine whose host key nobody knows has an alert that fires, and that says so."""
+    until(lambda: prometheus.alerts("MachineHostKeyRefused"), "the alert fires")
+    (alert,) = prometheus.alerts("MachineHostKeyRefused")
+
+    assert "firing" == alert["state"]
+    assert "The host key of stranger is refused: host_key_unknown" == alert["annotations"]["summary"]

@@ -1,0 +1,428 @@
+"""A session against real and false servers: one login kept, and every reason for which a poll fails, each provoked for real."""
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from rig.link import Link
+from rig.logins import Login
+from rig.proxy import Proxy
+from rig.scripted import SshServer, exits, floods, shell
+from rig.scripted import says as script_says
+from rig.servers import RawServer, closes, drips, http, preamble, resets, says, says_nothing
+from rig.users import User
+from rig.wait import until
+
+from collector import errors
+from collector.config import Machine
+from collector.errors import PollError
+from collector.polling import man
+from collector.session import Pause
+from collector.ssh.connector import Connector, Keys
+from collector.sweep import Post, visit
+
+Chunks = Iterator[bytes]
+
+
+def machine(login: Login, **changes: Any) -> Machine:
+    """A machine with this login and short deadlines."""
+    options = {
+        "name": "ssh0",
+        "gather": ("time", "memory", "load"),
+        "labels": (),
+        "interval": 1.0,
+        "interval_text": "1s",
+        "timeout": 5.0,
+        "login_timeout": 10.0,
+    }
+    return Machine(**{**options, **login, **changes})
+
+
+@pytest.fixture
+def post() -> Iterator[Callable[..., Post]]:
+    """`post(login, timeout=…)`: what polls one machine; hangs up at the end."""
+    with ExitStack() as stack:
+
+        def post(login: Login, **changes: Any) -> Post:
+            made = man(machine(login, **changes), Connector(Keys(), logins=4))
+            stack.callback(made.session.close)
+            return made
+
+        yield post
+
+
+def reason(post: Post) -> str:
+    """Poll, and return why that failed; `up` if it did not."""
+    failure = visit(post).failure
+    return failure.reason if failure else "up"
+
+
+# The first login of a session: what a server can do wrong before it has a shell.
+
+RAW = {
+    "no banner": (says_nothing, "banner"),
+    "closes at once": (closes, "banner"),
+    "resets at once": (resets, "banner"),
+    "drips without an end of line": (drips(), "banner"),
+    "lines without end": (preamble(), "banner"),
+    "SSH 1": (says(b"SSH-1.5-old\r\n"), "banner"),
+    "a web server": (http, "banner"),
+    "OpenSSH 9.8 with penalties": (says(b"Not allowed at this time\r\n", then=closes), "throttled"),
+    "OpenSSH with MaxStartups": (says(b"Exceeded MaxStartups\r\n", then=closes), "throttled"),
+    "a banner and nothing more": (says(b"SSH-2.0-x\r\n"), "kex"),
+    "a banner and the end": (says(b"SSH-2.0-x\r\n", then=closes), "kex"),
+    "a packet of 4 GiB": (says(b"SSH-2.0-x\r\n\xff\xff\xff\xff" + b"\0" * 64), "kex"),
+    "garbage packets": (says(b"SSH-2.0-x\r\n" + b"\0\0\0\x0c\x04\xff" + b"\0" * 64), "kex"),
+}
+
+SCRIPTED: dict[str, tuple[dict[str, Any], str]] = {
+    "silent in the key exchange": ({"stall": "kex"}, "kex"),
+    "silent after our key": ({"stall": "kex reply"}, "kex"),
+    "silent before new keys": ({"stall": "newkeys"}, "kex"),
+    "silent before the login": ({"stall": "service"}, "auth"),
+    "silent in the login": ({"stall": "auth"}, "auth"),
+    "refuses the key": ({"refuse": "auth"}, "auth"),
+    "wants a password": ({"refuse": "auth", "methods": "password"}, "auth"),
+    "silent about the channel": ({"stall": "channel"}, "channel"),
+    "refuses the channel": ({"refuse": "channel"}, "channel"),
+    "silent about the program": ({"stall": "exec"}, "channel"),
+    "refuses the program": ({"refuse": "exec"}, "channel"),
+    "a program that ends": ({"script": exits(1)}, "shell"),
+    "a program that says no": ({"script": script_says(b"This account is not available.\n", then=exits(1))}, "shell"),
+    "a program that says nothing": ({}, "shell"),
+    "a program that never stops": ({"script": floods()}, "shell"),
+}
+
+
+def ready(chunks: Chunks) -> Iterator[bytes]:
+    """All up to the READY line, which comes in as many pieces as the shell likes."""
+    for chunk in chunks:
+        yield chunk
+        if chunk.endswith((b"bash\n", b"sh\n")):
+            return
+
+
+def nothing_more(chunks: Chunks) -> Iterator[bytes]:
+    """READY, and then silence."""
+    yield from ready(chunks)
+    gevent.sleep(60)
+
+
+def half(chunks: Chunks) -> Iterator[bytes]:
+    """READY, half an answer, the end."""
+    yield from ready(chunks)
+    yield next(chunks)[:40]
+
+
+def another_number(chunks: Chunks) -> Iterator[bytes]:
+    """READY, and an answer to a question that was not asked."""
+    yield from ready(chunks)
+    yield next(chunks).replace(b" 1\n", b" 2\n")
+    gevent.sleep(60)
+
+
+def a_file_less(chunks: Chunks) -> Iterator[bytes]:
+    """READY, and an answer that lacks a file."""
+    yield from ready(chunks)
+    yield next(chunks).replace(b"\x1d", b" ", 1)
+    gevent.sleep(60)
+
+
+def no_end(chunks: Chunks) -> Iterator[bytes]:
+    """READY, and an answer without end."""
+    yield from ready(chunks)
+    next(chunks)
+    while True:
+        yield b"y" * 16384
+
+
+def trickle(chunks: Chunks) -> Iterator[bytes]:
+    """READY, and an answer of ten bytes a second."""
+    yield from ready(chunks)
+    for byte in next(chunks):
+        yield bytes([byte])
+        gevent.sleep(0.1)
+
+
+ALTERED = {
+    "silence": (nothing_more, "timeout"),
+    "half an answer": (half, "closed"),
+    "another number": (another_number, "timeout"),
+    "a file less": (a_file_less, "protocol"),
+    "an answer without end": (no_end, "output_too_large"),
+    "a trickle": (trickle, "timeout"),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_no_ssh(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A server that never gets as far as a key exchange fails the poll with its own reason, within the deadline."""
+    behaviour, expected = RAW[name]
+    with RawServer(behaviour) as server:
+        assert reason(post(login(server), login_timeout=0.5)) == expected
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_no_shell(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A server that speaks SSH but gives no shell fails the poll with the reason of the phase."""
+    options, expected = SCRIPTED[name]
+    with SshServer(**options) as server:
+        assert reason(post(login(server), login_timeout=1.0)) == expected
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_bad_answers(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """An answer that is late, cut, endless or another's fails the poll with its own reason, and the session is closed."""
+    alter, expected = ALTERED[name]
+    with SshServer(shell(alter)) as server:
+        made = post(login(server), timeout=1.0)
+
+        assert reason(made) == expected
+        assert not made.session.is_open
+
+
+def test_name_without_address(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A name that cannot be resolved is `dns`."""
+    with RawServer(closes) as server:
+        assert reason(post({**login(server), "host": "no.such.host.invalid"})) == "dns"
+
+
+def test_closed_port(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A port where nothing listens is `refused`."""
+    with RawServer(closes) as server:
+        login_there = login(server)
+
+    assert reason(post(login_there)) == "refused"
+
+
+def test_unanswered_connection(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A port whose queue is full answers nothing: `connect_timeout`."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        with RawServer(closes) as server:
+            there = login(server)
+        there = {**there, "port": listener.getsockname()[1]}
+
+        assert reason(post(there, login_timeout=0.5)) == "connect_timeout"
+
+
+@pytest.mark.needs("root", "namespaces", "tun", "ip")
+def test_no_route(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """An address to which there is no route is `unreachable`."""
+    with RawServer(closes) as server, Link() as (near, _), near.entered():
+        subprocess.run(["ip", "route", "add", "unreachable", "198.51.100.1"], check=True)
+        assert reason(post({**login(server), "host": "198.51.100.1"})) == "unreachable"
+
+
+def test_second_address_is_tried(post: Callable[..., Post], login: Callable[..., Login], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose first address is broken is reached by its second."""
+    with SshServer(shell()) as server:
+        good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address)
+        bad = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 1, 0, 0))
+        monkeypatch.setattr("collector.ssh.transport.resolve", lambda host, port: [bad, good])
+
+        assert reason(post(login(server))) == "up"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [("", "host_key_unknown"), ("other", "host_key_changed"), ("@revoked ", "host_key_revoked")],
+)
+def test_host_keys(change: str, expected: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A host key that is unknown, another or revoked is refused before anything of us is sent, and nothing is added."""
+    with SshServer(shell()) as server, SshServer() as other:
+        there = login(server)
+        host, port = server.address
+        public = (other if change == "other" else server).publics[0]
+        text = f"{change.removesuffix('other')}[{host}]:{port} {public}\n" if change else ""
+        there["known_hosts"].write_text(text)
+        made = post(there)
+
+        assert reason(made) == expected
+        assert server.logins == 0
+        assert there["known_hosts"].read_text() == text
+        assert made.pause.is_on
+        assert made.pause.seconds == float("inf")
+
+        there["known_hosts"].write_text(f"[{host}]:{port} {server.publics[0]}\n")
+        assert not made.pause.is_on
+        assert reason(made) == "up"
+
+
+def test_unreadable_known_hosts(post: Callable[..., Post], login: Callable[..., Login], tmp_path: Path) -> None:
+    """A known_hosts that cannot be read is a failure of our own: `local`."""
+    with SshServer(shell()) as server:
+        assert reason(post({**login(server), "known_hosts": tmp_path})) == "local"
+
+
+def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pytest.LogCaptureFixture) -> None:
+    """What is no failure of the other side is a bug: it is logged with its traceback, and the poll has a reason still."""
+    with SshServer(shell()) as server:
+        made = post(login(server))
+        made.standing.machine = replace(made.standing.machine, gather=("no such gatherer",))
+
+        assert reason(made) == "bug"
+        assert "KeyError" in caplog.text
+
+
+PROVOKED_HERE = {"dns", "refused", "connect_timeout", "unreachable", "local", "bug", "incompatible"} | {
+    "host_key_unknown",
+    "host_key_changed",
+    "host_key_revoked",
+}
+LATER = {"jump"}
+"""There are no jump hosts yet."""
+
+
+def test_every_reason_is_provoked() -> None:
+    """The tests of this file know every leaf of the error tree, and its reasons differ."""
+    reasons = [leaf.reason for leaf in PollError.__subclasses__()]
+    provoked = {expected for table in (RAW, SCRIPTED, ALTERED) for _, expected in table.values()} | PROVOKED_HERE
+
+    assert len(reasons) == len(set(reasons))
+    assert set(reasons) == provoked | LATER
+
+
+# Real servers
+
+@pytest.mark.parametrize("user", ["sh", "bash"])
+def test_hundred_polls_are_one_login(user: str, shared_sshd: Any, post: Callable[..., Post]) -> None:
+    """A real sshd sees one login for a hundred polls, and each poll has all its data."""
+    made = post(shared_sshd.login(user))
+    before = shared_sshd.log.count("Accepted publickey")
+
+    snapshots = [visit(made) for _ in range(100)]
+
+    assert {snapshot.failure for snapshot in snapshots} == {None}
+    assert all(problem is None for snapshot in snapshots for _, problem in snapshot.gathered)
+    assert shared_sshd.log.count("Accepted publickey") - before == 1
+    assert made.session.take_logins() == 1
+
+
+def test_clock_offset(shared_sshd: Any, post: Callable[..., Post]) -> None:
+    """A machine with the collector's own clock is off by nothing, within the bound that is told."""
+    snapshot = visit(post(shared_sshd.login("sh")))
+
+    assert snapshot.clock_offset is not None
+    assert snapshot.clock_offset_error is not None
+    assert abs(snapshot.clock_offset) <= snapshot.clock_offset_error
+
+
+def test_dead_session_is_replaced(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """A kept session whose server was restarted is replaced within the poll: that is no failure."""
+    server = sshd()
+    made = post(server.login())
+    assert reason(made) == "up"
+
+    server.kill_sessions()
+
+    assert reason(made) == "up"
+    assert made.session.take_logins() == 2
+
+
+def test_session_found_dead_by_asking(shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A kept session that a firewall has forgotten, so that the question itself is reset, is replaced too."""
+    with Proxy(shared_sshd) as proxy:
+        made = post(login(proxy))
+        assert reason(made) == "up"
+
+        proxy.reset()
+
+        assert reason(made) == "up"
+        assert made.session.take_logins() == 2
+
+
+def test_blackhole_is_cut_by_the_deadline(shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """When nothing comes back from an open session the poll ends at its deadline, and the next logs in anew."""
+    with Proxy(shared_sshd) as proxy:
+        made = post(login(proxy), timeout=0.5)
+        assert reason(made) == "up"
+        proxy.blackhole()
+
+        assert reason(made) == "timeout"
+        proxy.restore()
+        assert reason(made) == "up"
+
+
+@pytest.mark.parametrize("option", ["KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com"])
+def test_nothing_in_common(option: str, sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """A server that has none of our algorithms is `incompatible`."""
+    name, value = option.split("=")
+
+    assert reason(post(sshd(**{name: value}).login())) == "incompatible"
+
+
+def test_max_startups(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """A real sshd that takes no more logins for now is `throttled`, and is left alone for a while."""
+    server = sshd(MaxStartups="1:100:1")
+    with socket.create_connection(server.address) as holder:
+        assert holder.recv(4) == b"SSH-"
+        made = post(server.login())
+
+        assert reason(made) == "throttled"
+        assert made.pause.seconds is not None
+        assert made.pause.seconds > 20
+
+
+@pytest.mark.parametrize("shell_path", ["/usr/sbin/nologin", "/bin/false"])
+def test_no_login_shell(shell_path: str, sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """An account that may not have a shell is `shell`, and the text has what the machine said."""
+    made = post(sshd(users=[User("nobody1", shell_path)]).login("nobody1"))
+
+    failure = visit(made).failure
+
+    assert failure is not None
+    assert failure.reason == "shell"
+    assert ("This account is currently not available" in failure.text) == (shell_path == "/usr/sbin/nologin")
+
+
+def test_unknown_user_is_one_attempt(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """A user whom the machine does not know is `auth`, after one attempt and not more, and is left alone for long."""
+    server = sshd()
+    made = post({**server.login(), "user": "stranger"})
+
+    assert reason(made) == "auth"
+    assert made.pause.seconds is not None
+    assert made.pause.seconds > 20
+    until(lambda: "Invalid user stranger" in server.log, "sshd logs the attempt")
+    assert server.log.count("Failed publickey") + server.log.count("Invalid user stranger") == 1
+
+
+def test_noise_of_start_files(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """What start files say, a trace and an odd environment do no harm to the data."""
+    noisy = User("bash", "/bin/bash", files={".bashrc": "echo welcome\necho 1 2 3 4/5 6 >&2\nset -x\n"})
+    server = sshd(users=[noisy], SetEnv="TMOUT=1 LC_ALL=de_DE.UTF-8")
+    made = post(server.login("bash"))
+
+    snapshot = visit(made)
+
+    assert snapshot.failure is None
+    assert [problem for _, problem in snapshot.gathered] == [None, None, None]
+
+
+def test_pauses_double_by_cause() -> None:
+    """The wait doubles from failure to failure up to the longest of its cause, less a jitter of a quarter at most."""
+    pause = Pause(lambda: None)
+    waits = []
+    for _ in range(12):
+        pause.lengthen(errors.PollTimeout())
+        assert pause.seconds is not None
+        waits.append(pause.seconds)
+
+    for wait, full in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60], strict=True):
+        assert 0.75 * full <= wait <= full
+    pause.end()
+    assert not pause.is_on
+    assert pause.seconds is None
+
