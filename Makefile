@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-export PYTHON
+export DESTDIR PYTHON
 
 RUN_NEEDS := python3-venv
 TEST_NEEDS := $(RUN_NEEDS) \
@@ -10,8 +10,8 @@ TEST_NEEDS := $(RUN_NEEDS) \
     chromedriver=chromium-driver \
     chromium=chromium \
     ip=iproute2 \
+    nsenter=util-linux \
     nft=nftables \
-    pgrep=procps \
     prometheus-node-exporter=prometheus-node-exporter \
     promtool=prometheus \
     ssh-keygen=openssh-client \
@@ -22,7 +22,7 @@ TEST_NEEDS := $(RUN_NEEDS) \
 .PHONY: help run test lint install uninstall clean
 
 help: ## what each command does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+: ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## the demo: six machines on this one, http://127.0.0.1:9822/ (ARGS="--machines 20")
 	@deploy/setup-packages.sh $(RUN_NEEDS)
@@ -41,7 +41,10 @@ lint: ## ruff, ruff's format check and mypy --strict
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy
 
+# The service cannot see an interpreter that is in somebody's home: python3 of the PATH may be one, the system's is not.
+install: PYTHON := /usr/bin/python3
 install: ## as root: /opt/collector, the systemd unit and /etc/collector/collector.ini (DESTDIR=...)
+	@deploy/setup-packages.sh $(RUN_NEEDS)
 	@deploy/systemd/install.sh
 
 uninstall: ## as root: takes away what install made, and leaves /etc/collector

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import pytest
 from rig import logins
+from rig.installation import make_install
 from rig.keys import Key, make_key
 from rig.limit import SECONDS, limit
 from rig.logins import Login, Server
@@ -133,3 +134,11 @@ def shared_sshd(key: Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     require(*SSHD)
     with Sshd(tmp_path_factory.mktemp("sshd"), [key], addresses=loopback(6)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which `make install` has put everything, for all tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("installed")
+    make_install(folder)
+    return folder

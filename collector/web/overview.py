@@ -44,13 +44,9 @@ class Row(NamedTuple):
     snapshot: Snapshot | None
     place: int
     state: str
+    reason: str
     text: str
     values: dict[str, float]
-
-    @property
-    def reason(self) -> str:
-        """Why the machine is down."""
-        return self.snapshot.failure.reason if self.snapshot and self.snapshot.failure else ""
 
     @property
     def off(self) -> float | None:
@@ -79,7 +75,7 @@ def row(standing: Standing, place: int) -> Row:
         for sample in (snapshot.samples if snapshot else ())
         if sample.metric.name in WANTED and math.isfinite(sample.value)
     }
-    return Row(standing, snapshot, place, state, "\n".join(words).lower(), values)
+    return Row(standing, snapshot, place, state, failure.reason if failure else "", "\n".join(words).lower(), values)
 
 
 RANKS = {DOWN: 0, WAITING: 1, UP: 2}
@@ -133,14 +129,12 @@ class Query:
             return replace(self, descending=not self.descending)
         return replace(self, sort=column, descending=SORTS[column][0])
 
-    def matches(self, row: Row) -> bool:
-        """Say whether a machine is asked for."""
-        if self.show not in ("all", row.state, row.reason):
-            return False
-        return all(word in row.text for word in self.search.lower().split())
-
-    def ordered(self, rows: Iterable[Row]) -> list[Row]:
-        """Sort machines; those of the same value by name."""
+    def select(self, rows: Iterable[Row]) -> list[Row]:
+        """Return the machines that are asked for, sorted; those of the same value by name."""
+        if self.show != "all":
+            rows = [row for row in rows if self.show in (row.state, row.reason)]
+        for word in self.search.lower().split():
+            rows = [row for row in rows if word in row.text]
         key = SORTS[self.sort][1]
         keyed = [(key(row), row) for row in rows]
         known = [(value, row) for value, row in keyed if value is not None]
@@ -217,9 +211,10 @@ class View(NamedTuple):
 def view(overview: Overview, fleet: Fleet, query: Query, now: float) -> View:
     """Look at the fleet. `now` is the collector's wall clock in seconds."""
     rows = overview.rows(fleet)
+    gevent.sleep(0)
     states = Counter(row.state for row in rows)
-    reasons = Counter(row.reason for row in rows if row.state == DOWN)
-    matching = query.ordered(row for row in rows if query.matches(row))
+    reasons = Counter(row.reason for row in rows if row.reason)
+    matching = query.select(rows)
     total = len(rows)
     return View(
         title=f"{states[UP]:,}/{total:,} up",

@@ -37,6 +37,8 @@ GREEN, ORANGE, RED, PURPLE, BLUE, GRAY = "green", "orange", "red", "purple", "bl
 UNLABELLED = (
     "Only machines with these labels. The collector itself has none of them, so its panels are empty meanwhile."
 )
+POINTS = 120
+"""How many points a graph has at most: what goes into each may be as many series as there are machines."""
 WORST = 10
 """How many machines a panel draws that shows the worst of the fleet."""
 
@@ -46,7 +48,17 @@ WORST = 10
 
 def state(which: str) -> str:
     """1: up, 0: down, -1: down because the host key is refused (the only failure with an endless back-off)."""
-    return f"(ssh_up{{{which}}} - (ssh_backoff_seconds{{{which}}} == bool +Inf) or ssh_up{{{which}}})"
+    return coded(f"ssh_up{{{which}}}", which)
+
+
+def worst_state(which: str) -> str:
+    """The same, of the worst moment since the point before: what is short is not lost between two points of a graph."""
+    return coded(f"min_over_time(ssh_up{{{which}}}[$__rate_interval])", which)
+
+
+def coded(up: str, which: str) -> str:
+    """The states of `state`, out of whether machines are up."""
+    return f"({up} - (ssh_backoff_seconds{{{which}}} == bool +Inf) or {up})"
 
 
 def age(which: str) -> str:
@@ -54,10 +66,13 @@ def age(which: str) -> str:
     return f"(time() - ssh_last_success_timestamp_seconds{{{which}}})"
 
 
-def memory_used(which: str) -> str:
-    """The share of memory in use. `and ssh_up` leaves out machines of the same job that have an agent."""
+def memory_left(which: str) -> str:
+    """The share of memory that is available. `and ssh_up` leaves out machines of the same job that have an agent.
+
+    Panels show what is used, `1 - …`, and take it off last: of one number, not of ten thousand.
+    """
     available = f"node_memory_MemAvailable_bytes{{{which}}} / node_memory_MemTotal_bytes{{{which}}}"
-    return f"(1 - {available} and ssh_up{{{which}}})"
+    return f"({available} and ssh_up{{{which}}})"
 
 
 def load(which: str) -> str:
@@ -85,6 +100,11 @@ def rate(counter: str, which: str) -> str:
     return f"rate({counter}{{{which}}}[$__rate_interval])"
 
 
+def greatest(expr: str) -> str:
+    """The machines with the greatest values at each moment."""
+    return f"topk({WORST}, {expr})"
+
+
 def per_instance(expr: str) -> str:
     """The expression without any label but the machine's name: what a row of a table is joined by."""
     return f"max by (instance) ({expr})"
@@ -109,13 +129,8 @@ def now(expr: str, legend: str = "") -> Query:
 
 
 def spread(expr: str) -> list[Query]:
-    """How a value is spread over the machines."""
-    return [
-        line(f"max({expr})", "Greatest"),
-        line(f"quantile(0.9, {expr})", "90 %"),
-        line(f"quantile(0.5, {expr})", "Median"),
-        line(f"min({expr})", "Least"),
-    ]
+    """How a value is spread over the machines; the greatest have a panel of their own."""
+    return [line(f"quantile(0.9, {expr})", "90 %"), line(f"quantile(0.5, {expr})", "Median")]
 
 
 def rows(column: str, expr: str) -> Query:
@@ -199,6 +214,7 @@ def graph(title: str, description: str, unit: str, *queries: Query, width: int =
         .targets(lettered(*queries))
         .unit(unit)
         .color_scheme(board.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
+        .max_data_points(POINTS)
         .line_width(1)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.NEVER)
@@ -218,10 +234,9 @@ def graph(title: str, description: str, unit: str, *queries: Query, width: int =
 
 
 def worst(title: str, description: str, unit: str, expr: str) -> timeseries.Panel:
-    """The machines with the greatest values at each moment, each leading to its details."""
+    """A line for each of the machines that `expr` gives, no more than `WORST` of them, each leading to its details."""
     detail = link("__field.labels.instance")
-    lines = line(f"topk({WORST}, {expr})", "{{instance}}")
-    return graph(title, f"{description} The {WORST} greatest.", unit, lines).data_links(
+    return graph(title, f"{description} The {WORST} greatest.", unit, line(expr, "{{instance}}")).data_links(
         [board.DashboardLink(detail["title"]).url(detail["url"])]
     )
 
@@ -262,6 +277,7 @@ def timeline(
         .description(description)
         .datasource(DATASOURCE)
         .targets(lettered(query))
+        .max_data_points(POINTS)
         .mappings(states)
         .color_scheme(board.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
         .thresholds(steps(GRAY))
@@ -314,7 +330,7 @@ def machines() -> table.Panel:
         rows("age", per_instance(age(FLEET))),
         rows("offset", per_instance(f"ssh_clock_offset_seconds{{{FLEET}}}")),
         rows("excess", per_instance(clock_excess(FLEET))),
-        rows("memory", per_instance(memory_used(FLEET))),
+        rows("memory", f"1 - {per_instance(memory_left(FLEET))}"),
         rows("load", per_instance(load(FLEET))),
         rows("poll", per_instance(f"ssh_poll_duration_seconds{{{FLEET}}}")),
         join="joinByField",
@@ -392,7 +408,7 @@ def fleet() -> list[Panel]:
         number(
             "Memory low",
             "Machines with less than a tenth of their memory available.",
-            count(f"{memory_used(FLEET)} > 0.9"),
+            count(f"{memory_left(FLEET)} < 0.1"),
         ).thresholds(odd),
         number(
             "Gatherers failing",
@@ -412,7 +428,7 @@ def fleet() -> list[Panel]:
             "Machines that were down",
             f"When each was down; blank is up. At most {5 * WORST} machines at any moment.",
             STATES,
-            line(f"bottomk({5 * WORST}, {state(FLEET)} < 1)", "{{instance}}"),
+            line(f"bottomk({5 * WORST}, {worst_state(FLEET)} < 1)", "{{instance}}"),
         ).no_value("No machine was down"),
     ]
 
@@ -432,7 +448,7 @@ def machine_now() -> list[Panel]:
             "s",
         ),
         number(
-            "Memory used", "What is not available to programs without swapping.", memory_used(ONE), "percentunit"
+            "Memory used", "What is not available to programs without swapping.", f"1 - {memory_left(ONE)}", "percentunit"
         ).thresholds(steps(GREEN, (0.9, RED))),
         number("Load", "Over one minute.", load(ONE)),
         number(
@@ -518,7 +534,7 @@ def clocks() -> list[Panel]:
         "Clocks off beyond their error",
         "How far each clock is off for certain. Below zero, the error of the measurement explains it all.",
         "s",
-        clock_excess(FLEET),
+        greatest(clock_excess(FLEET)),
     )
     return [painted(band(spread, "At most", "At least"), {"Median": BLUE}), limit(excess, 0.05)]
 
@@ -527,7 +543,7 @@ def memory_and_load() -> list[Panel]:
     """Memory and load of the fleet."""
     return [
         limit(
-            worst("Memory used", "The share of memory that programs cannot get.", "percentunit", memory_used(FLEET)),
+            worst("Memory used", "The share of memory that programs cannot get.", "percentunit", f"1 - bottomk({WORST}, {memory_left(FLEET)})"),
             0.9,
         )
         .min(0)
@@ -536,11 +552,12 @@ def memory_and_load() -> list[Panel]:
             "Memory used over the fleet",
             "Half of the machines use less than the median, one in ten more than the 90 % line.",
             "percentunit",
-            *spread(memory_used(FLEET)),
+            line(f"1 - quantile(0.1, {memory_left(FLEET)})", "90 %"),
+            line(f"1 - quantile(0.5, {memory_left(FLEET)})", "Median"),
         )
         .min(0)
         .max(1),
-        worst("Load", "Load over one minute. What is much depends on the machine's cores.", "short", load(FLEET)).min(
+        worst("Load", "Load over one minute. What is much depends on the machine's cores.", "short", greatest(load(FLEET))).min(
             0
         ),
         limit(
@@ -548,7 +565,7 @@ def memory_and_load() -> list[Panel]:
                 "Load per core",
                 "Load over one minute by the number of cores, for machines that give node_cpu_seconds_total.",
                 "short",
-                load_per_core(FLEET),
+                greatest(load_per_core(FLEET)),
             ),
             2,
         )
@@ -769,7 +786,7 @@ def make() -> dashboard.Dashboard:
         .editable()
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .time("now-3h", "now")
-        .refresh("30s")
+        .refresh("1m")
         .timezone("browser")
         .variables(variables())
         .annotation(restarts())

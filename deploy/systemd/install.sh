@@ -3,7 +3,6 @@
 # install.sh --remove   takes all that away again but the configuration, /etc/collector
 # With DESTDIR, for whoever makes a package: everything goes below that folder, and no service is told.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 umask 022
 
 python=${PYTHON:-/usr/bin/python3}
@@ -20,6 +19,7 @@ main() {
     elif [ "$(id -u)" != 0 ]; then
         refuse 'This needs root: sudo make install (or uninstall). With DESTDIR=FOLDER it goes there instead.'
     fi
+    cd "$(dirname "$0")/../.."
     case ${1:-} in
         '') install_all ;;
         --remove) remove_all ;;

@@ -11,6 +11,8 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     servers.py     RawServer: servers that never get as far as SSH
     scripted.py    SshServer: SSH up to the stage that the test wants, then whatever its script says
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server
+    installation.py  make_install(folder): this tree, installed there
+    testbed.py     Testbed: a real systemd in namespaces of its own (../systemd-testbed.sh is its program)
     link.py        Link: two network namespaces with a slow and lossy line between them (tunnel.py is its program)
 
 The fixtures `sshd`, `shared_sshd`, `login` and `key` are in ../conftest.py. Every server has `address`, (host, port),

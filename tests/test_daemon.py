@@ -1,0 +1,304 @@
+"""The daemon as a process: started, asked, reloaded by signal and by HTTP, stopped, and refused when it cannot run."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from rig.logins import Login, write_ini
+from rig.scripted import SshServer, shell
+from rig.wait import until
+
+
+class Daemon:
+    """`collector …` in a process of its own; `log` is what it has written to standard error."""
+
+    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+        argv = [sys.executable, "-m", "collector", *arguments]
+        self._log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(argv, stdout=file, stderr=file, env=os.environ | environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return self._log.read_text()
+
+    def url(self, path: str) -> str:
+        """The address of a page, once it serves."""
+        found = until(lambda: re.search(r"serving (http://[^/]+)/", self.log), f"it serves: {self.log}")
+        return f"{found[1]}{path}"
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        """Status and text of a page."""
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url(path), method=method)) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, line: str) -> float | None:
+        """The value of a series of /metrics; None if it is not there."""
+        for found in self.get("/metrics")[1].splitlines():
+            if found.startswith(f"{line} "):
+                return float(found.split()[-1])
+        return None
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """`start("run", "--config", …)`: a daemon; it is killed at the end."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **environment: stack.enter_context(Daemon(tmp_path / "log", *arguments, **environment))
+
+
+def up(number: int) -> str:
+    """The series that tells whether a machine is up."""
+    return f'ssh_up{{instance="ssh{number}"}}'
+
+
+def test_demo_shows_six_live_machines(start: Callable[..., Daemon]) -> None:
+    """`collector demo` needs nothing, shows six machines up with their data, is ready, and ends with 0."""
+    daemon = start("demo", "--listen", "127.0.0.1:0")
+
+    until(lambda: daemon.get("/-/ready")[0] == 200, "it is ready")
+
+    page = daemon.get("/metrics")[1]
+    assert [line for line in page.splitlines() if line.startswith("ssh_up")] == [f"{up(number)} 1.0" for number in range(6)]
+    assert page.count("\nnode_time_seconds{") == 6
+    assert page.count("\nnode_memory_MemTotal_bytes{") == 6
+    assert page.count("\nnode_load1{") == 6
+    assert "collector_build_info" in page
+    assert "process_cpu_seconds_total" in page
+    assert daemon.end(signal.SIGINT) == 0
+
+
+def test_nobody_else_gets_into_the_demo(start: Callable[..., Daemon], tmp_path: Path) -> None:
+    """The demo's server takes its own key only, and leaves nothing behind."""
+    daemon = start("demo", "--machines", "1", "--listen", "127.0.0.1:0", TMPDIR=str(tmp_path))
+    until(lambda: daemon.metric(up(0)) == 1.0, "it is up")
+    (folder,) = tmp_path.glob("collector-demo-*")
+    port = re.search(r"port = (\d+)", (folder / "collector.ini").read_text())
+    assert port
+    argv = ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={folder}/known_hosts", "-p", port[1]]
+
+    strange = subprocess.run([*argv, "demo@127.0.0.1", "id"], capture_output=True, text=True, check=False)
+    own = subprocess.run([*argv, "-i", str(folder / "key"), "demo@127.0.0.1", "id"], capture_output=True, text=True, check=False)
+
+    assert folder.stat().st_mode & 0o077 == 0
+    assert strange.returncode == own.returncode == 255
+    assert "Permission denied (publickey)" in strange.stderr
+    assert "uid" not in own.stdout
+    assert daemon.end() == 0
+    assert list(tmp_path.glob("collector-demo-*")) == []
+
+
+@pytest.fixture
+def machines(login: Callable[..., Login]) -> Iterator[list[Login]]:
+    """Three machines, each a server of its own."""
+    with ExitStack() as stack:
+        yield [login(stack.enter_context(SshServer(shell()))) for _ in range(3)]
+
+
+def written(tmp_path: Path, machines: list[Login], **collector: Any) -> Path:
+    """A configuration of these machines, ssh0, ssh1, ..."""
+    options = {"listen": "127.0.0.1:0", "interval": "500ms", **collector}
+    sections = {f"ssh{number}": there for number, there in enumerate(machines)}
+    return write_ini(tmp_path / "collector.ini", sections, **options)
+
+
+def test_reload_by_signal(start: Callable[..., Daemon], tmp_path: Path, machines: list[Login]) -> None:
+    """SIGHUP takes a new machine and leaves the others' logins alone; a bad file changes nothing, and says so."""
+    ini = written(tmp_path, machines[:2])
+    daemon = start("run", "--config", str(ini))
+    until(lambda: daemon.metric(up(0)) == daemon.metric(up(1)) == 1.0, "two machines are up")
+
+    written(tmp_path, machines)
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: daemon.metric(up(2)) == 1.0, "the third machine is up")
+    good = ini.read_text()
+    ini.write_text(good.replace("host", "hots", 1))
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: daemon.metric("collector_config_last_reload_successful") == 0.0, "the bad reload is told")
+
+    assert [daemon.metric(f'ssh_logins_total{{instance="ssh{number}"}}') for number in range(3)] == [1.0, 1.0, 1.0]
+    assert daemon.metric("collector_machines") == 3.0
+    assert "did you mean host?" in daemon.log
+    assert daemon.end() == 0
+
+
+def test_reload_by_http(start: Callable[..., Daemon], tmp_path: Path, machines: list[Login]) -> None:
+    """POST /-/reload does as SIGHUP where the configuration lets it, and answers with what is wrong."""
+    ini = written(tmp_path, machines[:1], web_reload="yes")
+    daemon = start("run", "--config", str(ini))
+    until(lambda: daemon.metric(up(0)) == 1.0, "a machine is up")
+
+    written(tmp_path, machines[:2], web_reload="yes")
+    assert daemon.get("/-/reload", "POST")[0] == 200
+    until(lambda: daemon.metric(up(1)) == 1.0, "another machine is up")
+    ini.write_text("[x\n")
+    status, text = daemon.get("/-/reload", "POST")
+
+    assert 400 <= status < 500
+    assert f"{ini}:1: " in text
+
+
+def test_a_machine_that_goes_loses_its_series(start: Callable[..., Daemon], tmp_path: Path, login: Callable[..., Login]) -> None:
+    """When a machine fails its data series are gone from the next page, ssh_up is 0 and the reason is counted."""
+    with SshServer(shell()) as server:
+        daemon = start("run", "--config", str(written(tmp_path, [login(server)])))
+        until(lambda: daemon.metric('node_load1{instance="ssh0"}') is not None, "it has data")
+
+    until(lambda: daemon.metric(up(0)) == 0.0, "it is down")
+
+    page = daemon.get("/metrics")[1]
+    assert not [line for line in page.splitlines() if line.startswith("node_")]
+    assert daemon.metric('ssh_poll_failures_total{instance="ssh0",reason="refused"}')
+    assert daemon.metric('ssh_backoff_seconds{instance="ssh0"}')
+    assert daemon.log.count("level=warning msg=down machine=ssh0 reason=refused") == 1
+    assert daemon.get("/-/ready")[0] == 200
+
+
+def test_bad_configuration_is_exit_2(start: Callable[..., Daemon], tmp_path: Path) -> None:
+    """A bad configuration is told with file and line, and is exit code 2."""
+    (tmp_path / "collector.ini").write_text("[web1]\nhost = 192.0.2.1\nprot = 22\n")
+    daemon = start("run", "--config", str(tmp_path / "collector.ini"))
+
+    assert daemon.process.wait(20) == 2
+    assert "collector.ini:3: [web1] prot: " in daemon.log
+    assert "port" in daemon.log
+
+
+def test_port_in_use_is_exit_1(start: Callable[..., Daemon]) -> None:
+    """A port that somebody has is told in one line, and is exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        daemon = start("demo", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+
+        assert daemon.process.wait(20) == 1
+    assert "Address already in use" in daemon.log
+    assert "Traceback" not in daemon.log
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """`collector("once", …)`: run a command to its end, in an empty folder."""
+
+    def collector(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        argv = [sys.executable, "-m", "collector", *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+
+    return collector
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_once_table(collector: Run, tmp_path: Path, machines: list[Login]) -> None:
+    """`once` prints a row a machine in the order of the file, without colours in a pipe, and the time it took."""
+    written(tmp_path, [*machines, {**machines[0], "port": 1}])
+
+    done = collector("once")
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert [line.split()[0] for line in lines[:5]] == ["instance", "ssh0", "ssh1", "ssh2", "ssh3"]
+    assert lines[1].split()[1] == "up"
+    assert lines[4].split()[1] == "refused"
+    assert "Connection refused" in lines[5]
+    assert re.fullmatch(r"4 machines in \d+\.\d\d s \(one after another: \d+\.\d\d s\)", lines[-1])
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_once_json(collector: Run, tmp_path: Path, machines: list[Login]) -> None:
+    """`once --format json` is one object with what the interface names, for the sections asked for."""
+    written(tmp_path, machines)
+
+    done = collector("once", "ssh1", "--format", "json", "--config", str(tmp_path / "collector.ini"))
+
+    said = json.loads(done.stdout)
+    (machine,) = said["machines"]
+    assert done.returncode == 0
+    assert sorted(said) == ["machines", "seconds", "sequential_seconds"]
+    assert sorted(machine) == sorted(
+        ["instance", "up", "reason", "text", "seconds", "clock_offset_seconds", "clock_offset_error_seconds", "series"]
+    )
+    assert (machine["instance"], machine["up"], machine["reason"]) == ("ssh1", True, None)
+    assert {"name": "node_load1", "labels": {"instance": "ssh1"}}.items() <= {
+        key: value for series in machine["series"] if series["name"] == "node_load1" for key, value in series.items()
+    }.items()
+
+
+def test_once_prometheus(collector: Run, tmp_path: Path, machines: list[Login]) -> None:
+    """`once --format prometheus` is the machines' part of the page."""
+    written(tmp_path, machines[:1])
+
+    done = collector("once", "--format", "prometheus")
+
+    assert 'ssh_up{instance="ssh0"} 1.0' in done.stdout.splitlines()
+    assert "collector_build_info" not in done.stdout
+
+
+def test_check(collector: Run, tmp_path: Path, machines: list[Login]) -> None:
+    """`check` reads the configuration and contacts nobody; `--connect` shows how each login went."""
+    written(tmp_path, [*machines[:1], {**machines[0], "port": 1}])
+
+    read, connected = collector("check"), collector("check", "--connect")
+
+    assert (read.returncode, connected.returncode) == (0, 1)
+    assert "2 machines" in read.stdout
+    rows = [line.split() for line in connected.stdout.splitlines()]
+    assert rows[0][:3] == ["instance", "login", "host"]
+    assert rows[1][0] == "ssh0"
+    assert rows[1][-3:] == ["time", "memory", "load"]
+    assert rows[2][:3] == ["ssh1", "refused", "-"]
+
+
+def test_unknown_section(collector: Run, tmp_path: Path, machines: list[Login]) -> None:
+    """A section that is not there is told with the nearest name."""
+    written(tmp_path, machines[:1])
+
+    done = collector("once", "shh0")
+
+    assert done.returncode == 2
+    assert "[shh0]" in done.stderr
+    assert "did you mean ssh0?" in done.stderr
+
+
+def test_no_configuration(collector: Run) -> None:
+    """Without any configuration the places looked at are told."""
+    done = collector("check")
+
+    assert done.returncode == 2
+    assert "/etc/collector/collector.ini" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help(collector: Run) -> None:
+    """`--version` names the version, and every command has a help."""
+    assert re.fullmatch(r"collector \d+\.\d+\.\d+\n", collector("--version").stdout)
+    for command in ("run", "check", "once", "demo"):
+        assert "--log-format" in collector(command, "--help").stdout
