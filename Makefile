@@ -11,7 +11,6 @@ TEST_NEEDS := $(RUN_NEEDS) \
     chromium=chromium \
     ip=iproute2 \
     nsenter=util-linux \
-    nft=nftables \
     prometheus-node-exporter=prometheus-node-exporter \
     promtool=prometheus \
     ssh-keygen=openssh-client \

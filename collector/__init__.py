@@ -1,0 +1,35 @@
+"""The collector: every interval a greenlet asks each machine for its time, memory and load, and a page shows the answers.
+
+The way of the data is the way of the modules; nothing flows back:
+
+    config -> schedule -> sweep -> session -> probe -> gatherers -> snapshot -> exposition -> web
+
+    __main__.py     gevent's patches, then cli.main()
+    cli.py          arguments -> one function a command
+    daemon.py       run(): the parts wired, signals, ready, reload, stop in order
+    polling.py      the machines of the configuration in force, and what a reload changes
+    config/         collector.ini -> Config, Machine; every check of it
+    schedule.py     calls at steady intervals of the monotonic clock; knows APScheduler
+    sweep.py        a greenlet for each machine that is due; visit(): one machine -> one Snapshot, never raises
+    session.py      one machine's kept login, its deadlines, and its pause after failures
+    ssh/            all that knows paramiko
+        connector.py    keys, known hosts and login slots that all sessions share
+        transport.py    address -> socket -> authenticated transport -> channel; the tuned Transport and Packetizer
+        phase.py        the phases of a poll: deadlines, and what each foreign exception means
+        hostkeys.py     known_hosts -> who is trusted
+        auth.py         private keys
+    probe.sh        the program that runs on the machine
+    probe.py        what is said to it, and what it answers
+    gather.py       the gatherers found, and their exceptions made ParseError
+    gatherers/      one file a gatherer: time, memory, load
+    metric.py       Gauge, Counter, Sample
+    snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
+    exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape
+    telemetry.py    the daemon's own metrics
+    web/            the HTTP server and its pages
+    systemd.py      sd_notify
+    logs.py         logfmt and JSON log lines
+    errors.py       the error tree; each leaf has its reason
+    once.py, check.py, report.py    the commands that print a table
+    demo.py         a fleet on this machine, made for the purpose
+"""

@@ -1,4 +1,4 @@
-"""The command `check`: is the configuration good, and with `--connect`: does each machine let us in, and what has it?"""
+"""The command `check`: whether the configuration is good; with `--connect` also whether each machine lets us in."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,19 +9,31 @@ from collector.once import FAILED, choose, sweep
 from collector.report import GREEN, RED, YELLOW, Table, one_line, seconds
 from collector.snapshot import Standing
 
-BEFORE_HOST_KEY = ("dns", "refused", "unreachable", "connect_timeout", "banner", "kex", "incompatible", "throttled", "local")
+BEFORE_HOST_KEY = (
+    "dns",
+    "refused",
+    "unreachable",
+    "connect_timeout",
+    "banner",
+    "kex",
+    "incompatible",
+    "throttled",
+    "local",
+)
 HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", HostKeyRevoked.reason: "REVOKED"}
 
 
 def run(path: Path, sections: Sequence[str], connect: bool) -> int:
-    """Check a configuration, and its machines if told; print what was found and return the exit code. Raises ConfigError."""
+    """Check a configuration, and its machines if told; print what was found, return the exit code. Raises ConfigError."""
     config, keys = read(path)
     posts = choose(config, keys, sections)
     if not connect:
         print(f"{path}: good, {len(posts)} machine{'s' * (len(posts) != 1)}")
         return 0
     width = max([8, *(len(post.standing.machine.name) for post in posts)])
-    table = Table([("instance", width), ("login", 16), ("host key", 8), ("round trip", -10), ("clock", -22), ("data", 1)])
+    table = Table(
+        [("instance", width), ("login", 16), ("host key", 8), ("round trip", -10), ("clock", -22), ("data", 1)]
+    )
     failed = False
     for post in sweep(posts):
         standing = post.standing

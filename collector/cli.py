@@ -63,12 +63,20 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", parents=[configured], help="poll and serve, for ever", description=daemon.run.__doc__)
     check_parser = commands.add_parser("check", parents=[configured, sections], help="check the configuration")
-    check_parser.add_argument("--connect", action="store_true", help="log in to each machine, once, and show how that went")
-    once_parser = commands.add_parser("once", parents=[configured, sections], help="poll once, now, and print what came")
+    check_parser.add_argument(
+        "--connect", action="store_true", help="log in to each machine, once, and show how that went"
+    )
+    once_parser = commands.add_parser(
+        "once", parents=[configured, sections], help="poll once, now, and print what came"
+    )
     once_parser.add_argument("--format", choices=once.FORMATS, default="table", help="how to print it (table)")
-    demo_parser = commands.add_parser("demo", parents=[common], help="poll a fleet on this machine, made for the purpose")
+    demo_parser = commands.add_parser(
+        "demo", parents=[common], help="poll a fleet on this machine, made for the purpose"
+    )
     demo_parser.add_argument("--machines", type=demo.machines, default=6, metavar="N", help="how many (6)")
-    demo_parser.add_argument("--listen", default="127.0.0.1:9822", metavar="ADDR", help="where to serve (127.0.0.1:9822)")
+    demo_parser.add_argument(
+        "--listen", default="127.0.0.1:9822", metavar="ADDR", help="where to serve (127.0.0.1:9822)"
+    )
     return top
 
 

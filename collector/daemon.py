@@ -56,7 +56,7 @@ class Daemon:
         self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
         self._telemetry.registry.register(FleetCollector(self._polling))
         self._reloading = RLock()
-        self._vital: list["gevent.Greenlet[..., None]"] = []
+        self._vital: list[gevent.Greenlet[..., None]] = []
         self._was_complete = False
         self.broken = Event()
 
@@ -74,7 +74,12 @@ class Daemon:
             greenlet.link(lambda _: self.broken.set())
             self._vital.append(greenlet)
         host, port = listener.getsockname()[:2]
-        log.info("serving http://%s:%d/ from %d machines", f"[{host}]" if ":" in host else host, port, len(self._polling.fleet))
+        log.info(
+            "serving http://%s:%d/ from %d machines",
+            f"[{host}]" if ":" in host else host,
+            port,
+            len(self._polling.fleet),
+        )
         self._notifier.ready(self._status())
 
     def reload(self) -> list[str]:

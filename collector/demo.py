@@ -1,7 +1,7 @@
 """The command `demo`: a fleet on this machine, made for the purpose, and the daemon polling it.
 
-One SSH server on 127.0.0.1 stands for all machines, and each of their sessions is a real `sh` of this machine. It takes one key,
-made for this run, and runs nothing but what the probe needs: no other user of the machine gets in.
+One SSH server on 127.0.0.1 stands for all machines, and each of their sessions is a real `sh` of this machine. It
+takes one key, made for this run, and runs nothing but what the probe needs: no other user of the machine gets in.
 """
 
 import argparse
@@ -10,12 +10,12 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from threading import Event
 from typing import IO
 
 import gevent
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from threading import Event
 from gevent.server import StreamServer
 from gevent.subprocess import Popen
 from paramiko import Channel, Ed25519Key, PKey, ServerInterface
@@ -124,7 +124,8 @@ class Door(ServerInterface):
         if command != COMMAND.encode() or self._shells:
             return False
         shell = Popen(["/bin/sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        assert shell.stdin is not None and shell.stdout is not None
+        assert shell.stdin is not None
+        assert shell.stdout is not None
         self._shells.append(shell)
         gevent.spawn(_pour_in, channel, shell.stdin)
         gevent.spawn(_pour_out, shell.stdout, channel)

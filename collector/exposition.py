@@ -1,7 +1,7 @@
 """Snapshots become the page of /metrics: a machine's lines are rendered once a poll, and a scrape only joins them.
 
-`prometheus_client.generate_latest` is the oracle: the tests hold this text equal to its, byte for byte. It takes 9 µs a sample,
-five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
+`prometheus_client.generate_latest` is the oracle: the tests hold this text equal to its, byte for byte. It takes 9 µs
+a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ CLOCK_OFFSET = Gauge(
 CLOCK_OFFSET_ERROR = Gauge("ssh_clock_offset_error_seconds", "The clock offset is right to plus or minus this.")
 BACKOFF = Gauge(
     "ssh_backoff_seconds",
-    "The wait chosen after the last failure; +Inf: until a reload or a change of known_hosts. Absent while the machine is up.",
+    "The wait after the last failure; +Inf: until a reload or a change of known_hosts. Absent while the machine is up.",
 )
 GATHER_SUCCESS = Gauge("ssh_gather_success", "Whether the gatherer had data in the last poll.", "gatherer")
 

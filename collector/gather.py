@@ -17,8 +17,8 @@ from collector.snapshot import Gathered
 class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
 
-    `parse` takes the text of each of `files`, in that order, and yields samples; `labels` are the names of the labels that
-    its metrics have.
+    `parse` takes the text of each of `files`, in that order, and yields samples; `labels` are the names of the labels
+    that its metrics have.
     """
 
     name: str

@@ -1,10 +1,10 @@
 """What a gatherer yields: a metric is declared once, beside its parser, and called to make a sample.
 
-    LOAD1 = Gauge("node_load1", "Load average over one minute.")
-    LOAD1(0.5)                                   # Sample(LOAD1, (), 0.5)
+LOAD1 = Gauge("node_load1", "Load average over one minute.")
+LOAD1(0.5)                                   # Sample(LOAD1, (), 0.5)
 
-    CPU = Counter("node_cpu_seconds_total", "Seconds the CPUs spent in each mode.", "cpu", "mode")
-    CPU(12.5, "0", "user")                       # Sample(CPU, ("0", "user"), 12.5)
+CPU = Counter("node_cpu_seconds_total", "Seconds the CPUs spent in each mode.", "cpu", "mode")
+CPU(12.5, "0", "user")                       # Sample(CPU, ("0", "user"), 12.5)
 """
 
 import re
@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Metric:
-    """A metric family: `name` and `help` as exposed, the names of its `labels`, and its `kind` (`gauge` or `counter`)."""
+    """A metric family: `name` and `help` as exposed, the names of its `labels`, its `kind` (`gauge` or `counter`)."""
 
     __slots__ = ("help", "labels", "name")
     kind: ClassVar[str]

@@ -47,7 +47,11 @@ def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
         ConfigError: there is no such section, or it is not enabled.
     """
     names = {machine.name for machine in config.machines}
-    problems = [f"{config.files[0]}: [{name}]: no such machine; {nearest(name, names)}" for name in sections if name not in names]
+    problems = [
+        f"{config.files[0]}: [{name}]: no such machine; {nearest(name, names)}"
+        for name in sections
+        if name not in names
+    ]
     if problems:
         raise ConfigError(problems)
     connector = Connector(keys, config.logins)
@@ -79,7 +83,14 @@ def print_table(posts: Sequence[Post], began: float) -> None:
     """Print a row for each machine as results come, in the order of the file."""
     width = max([8, *(len(post.standing.machine.name) for post in posts)])
     table = Table(
-        [("instance", width), ("state", 16), ("clock", -10), ("memory used/total", -19), ("load 1/5/15", -17), ("seconds", -7)]
+        [
+            ("instance", width),
+            ("state", 16),
+            ("clock", -10),
+            ("memory used/total", -19),
+            ("load 1/5/15", -17),
+            ("seconds", -7),
+        ]
     )
     for post in sweep(posts):
         standing, snapshot = post.standing, post.standing.snapshot

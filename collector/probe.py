@@ -1,8 +1,8 @@
 """What is said to probe.sh and what it answers: compose the program, ask, split the answer.
 
-The program goes in by the standard input of `exec /bin/sh`, which every login shell understands. Its READY line and every
-answer carry a random token, and an answer also carries the number of its question: what the machine says besides (a motd, the
-noise of a .bashrc, a late answer) can never be taken for data.
+The program goes in by the standard input of `exec /bin/sh`, which every login shell understands. Its READY line and
+every answer carry a random token, and an answer also carries the number of its question: what the machine says besides
+(a motd, the noise of a .bashrc, a late answer) can never be taken for data.
 """
 
 import re
@@ -49,8 +49,8 @@ eval "$probe"
 class Answer:
     """One answer of the probe.
 
-    `clock` is the machine's clock in seconds since the epoch, `clock_error` how far off its reading can be (0.5 where the
-    machine's `date` knows whole seconds only), `texts` the text of each file; an unreadable file's is empty.
+    `clock` is the machine's clock in seconds since the epoch, `clock_error` how far off its reading can be (0.5 where
+    the machine's `date` knows whole seconds only), `texts` the text of each file; an unreadable file's is empty.
     """
 
     clock: float
@@ -107,8 +107,8 @@ def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str
 def read_clock(text: str) -> tuple[str, float, float]:
     """Return a clock's reading as a plain number, in seconds, and how far off it can be.
 
-    `1700000000.123456` is as good as exact. Where `date` knows no fractions it leaves `1700000000.` or `1700000000.%N`, and the
-    middle of that second is half a second off at most.
+    `1700000000.123456` is as good as exact. Where `date` knows no fractions it leaves `1700000000.` or
+    `1700000000.%N`, and the middle of that second is half a second off at most.
 
     Raises:
         ProtocolViolation: it does not begin with seconds since the epoch.

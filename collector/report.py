@@ -19,7 +19,7 @@ def colour(text: str, code: str, stream: TextIO = sys.stdout) -> str:
 
 
 class Table:
-    """Rows of columns of fixed widths: a row can be printed before the next is known. A negative width is flush right."""
+    """Rows of fixed widths, so that one can be printed before the next is known; a negative width is flush right."""
 
     def __init__(self, columns: Sequence[tuple[str, int]]) -> None:
         self._widths = [width for _, width in columns]
@@ -27,14 +27,17 @@ class Table:
 
     def row(self, cells: Iterable[str], code: str = "") -> None:
         """Print a row; the second cell, which tells the state, has the colour."""
-        padded = [cell.rjust(-width) if width < 0 else cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)]
+        padded = [
+            cell.rjust(-width) if width < 0 else cell.ljust(width)
+            for cell, width in zip(cells, self._widths, strict=True)
+        ]
         if code:
             padded[1] = colour(padded[1], code)
         print("  ".join(padded).rstrip(), flush=True)
 
 
 class Progress:
-    """How many of so many are done, as a bar on standard error if that is a terminal and it takes longer than a second."""
+    """How many are done, as a bar on standard error, if that is a terminal and it takes longer than a second."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -66,5 +69,3 @@ def seconds(value: float) -> str:
 def one_line(text: str, width: int) -> str:
     """Cut a text to a width."""
     return text if len(text) <= width else text[: width - 1] + "…"
-
-

@@ -1,8 +1,8 @@
 """Calls at steady intervals: the only module that knows APScheduler.
 
-APScheduler reckons by the wall clock: after a step backward it would sleep for as long as the step, after one forward it would list
-every run missed. Here the moments lie on a grid of the monotonic clock; a guard notices a step of the wall clock and tells the
-scheduler anew when they are.
+APScheduler reckons by the wall clock: after a step backward it would sleep for as long as the step, after one forward
+it would list every run missed. Here the moments lie on a grid of the monotonic clock; a guard notices a step of the
+wall clock and tells the scheduler anew when they are.
 """
 
 import logging
@@ -20,7 +20,7 @@ from apscheduler.triggers.base import BaseTrigger
 logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 EARLY = 0.05
-"""Seconds (or a tenth of the interval) by which a run may come before its moment: the two clocks differ by some microseconds."""
+"""Seconds (or a tenth of the interval) by which a run may come before its moment: the two clocks are not one."""
 
 STEP = 0.5
 """Seconds that the wall clock must gain or lose within GUARD_EVERY to count as a step; NTP slews by 0.0005 at most."""
@@ -61,6 +61,7 @@ class Steady:
         self._last = -1
 
     def __call__(self) -> None:
+        """Call for the last moment that has come, if that has not been done."""
         number = self._grid.number(monotonic())
         skipped = number - self._last - 1
         if skipped >= 0:
@@ -77,7 +78,8 @@ class Schedule:
     """Jobs at steady intervals. `on_jump` is called with the seconds that the wall clock was stepped by."""
 
     def __init__(self, on_jump: Callable[[float], None]) -> None:
-        # One run at a time, late ones run once and are never dropped: a job only hands out due moments, it is over at once.
+        # One run at a time, late ones run once and are never dropped: a job only hands out due moments, it is over at
+        # once.
         self._scheduler = GeventScheduler(
             timezone=UTC, job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         )

@@ -23,7 +23,7 @@ Connect = Callable[[Machine, Deadline, str], Connection]
 
 
 class Reading(NamedTuple):
-    """One answer and the clocks around it: `sent` is the collector's wall clock when it asked, `round_trip` in seconds."""
+    """One answer and the clocks around it: `sent`, the collector's wall clock when it asked, and `round_trip`, in seconds."""
 
     answer: Answer
     sent: float
@@ -53,7 +53,11 @@ class Session:
     """
 
     def __init__(
-        self, machine: Machine, connect: Connect, slot: Callable[[], AbstractContextManager[object]], files: Sequence[str]
+        self,
+        machine: Machine,
+        connect: Connect,
+        slot: Callable[[], AbstractContextManager[object]],
+        files: Sequence[str],
     ) -> None:
         self._machine = machine
         self._connect = connect
@@ -74,7 +78,7 @@ class Session:
     def poll(self) -> Reading:
         """Ask once, after logging in if need be.
 
-        A kept connection that turns out to be dead before any byte of the answer is replaced, once: its end (an sshd upgraded,
+        A kept connection found dead before any byte of the answer is replaced, once: its end (an sshd upgraded,
         a firewall that has forgotten it) says nothing of the machine. Any error closes the connection.
 
         Raises:

@@ -27,8 +27,8 @@ class Gathered(NamedTuple):
 class Snapshot:
     """What one poll of one machine said; never changed once made.
 
-    Times in seconds: `at` is the collector's wall clock at the end of the poll, `seconds` the poll's duration (waiting for
-    a login slot is not in it). With a `failure` there are no samples, no offset and no gatherers.
+    Times in seconds: `at` is the collector's wall clock at the end of the poll, `seconds` the poll's duration (waiting
+    for a login slot is not in it). With a `failure` there are no samples, no offset and no gatherers.
     """
 
     at: float

@@ -1,7 +1,7 @@
 """The sweep: a greenlet for each machine that is due, and what becomes of its answer.
 
-A sweep spreads its machines over the interval by a stable hash of their names: 10,000 machines make a steady stream, not a
-burst, and a machine is asked at the same moment of every interval.
+A sweep spreads its machines over the interval by a stable hash of their names: 10,000 machines make a steady stream,
+not a burst, and a machine is asked at the same moment of every interval.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ from math import inf
 from time import monotonic, time
 
 import gevent
-from gevent.pool import Group
 
 from collector.errors import Bug, PollError
 from collector.exposition import render
@@ -30,7 +29,8 @@ WELCOME = 15.0
 class Post:
     """One machine at work: its session, the pause after its failures, its standing, and whether a poll is under way.
 
-    `offset` is its place in the interval, in seconds; what is due before `since` (monotonic) is its welcome's, not the sweep's.
+    `offset` is its place in the interval, in seconds; what is due before `since` (monotonic) is its welcome's, not the
+    sweep's.
     """
 
     standing: Standing
@@ -49,7 +49,7 @@ def place(name: str, interval: float) -> float:
 
 
 def visit(post: Post) -> Snapshot:
-    """Poll one machine, now. Never raises: a failure is a snapshot too, and what is no PollError is a bug, logged here."""
+    """Poll one machine, now. Never raises: a failure is a snapshot too; what is no PollError is a bug, logged here."""
     session, machine = post.session, post.standing.machine
     started = monotonic()
     try:
@@ -93,12 +93,14 @@ def settle(post: Post, snapshot: Snapshot) -> None:
 
 
 def tell(standing: Standing, snapshot: Snapshot) -> None:
-    """Log a machine's change of state, once: up, or down for another reason, or a gatherer that has data no more or again."""
+    """Log a machine's change of state, once: up, down for another reason, a gatherer without data or with data again."""
     before, name = standing.snapshot, standing.machine.name
     was = before.failure.reason if before and before.failure else None
     if snapshot.failure:
         if was != snapshot.failure.reason:
-            log.warning("down", extra={"machine": name, "reason": snapshot.failure.reason, "text": snapshot.failure.text})
+            log.warning(
+                "down", extra={"machine": name, "reason": snapshot.failure.reason, "text": snapshot.failure.text}
+            )
         return
     if before is None or was is not None:
         log.info("up", extra={"machine": name})
@@ -112,7 +114,7 @@ def tell(standing: Standing, snapshot: Snapshot) -> None:
 
 @dataclass(slots=True, eq=False)
 class Figures:
-    """One sweep: the greatest time from a due moment to the end of its poll, and the sum of the polls' durations, in seconds.
+    """One sweep, in seconds: the greatest time from a due moment to the end of its poll, the sum of the polls' durations.
 
     `awaited` is the due moment that is handed out next (monotonic).
     """
@@ -129,8 +131,8 @@ class Figures:
 class Sweep:
     """The machines of one interval, which is `seconds` long and written as `interval` in the configuration.
 
-    `on_figures` gets a sweep's figures when its last poll has ended. `on_missed` gets how many due moments passed while a
-    machine's poll or login was still under way, or while the whole process stood still.
+    `on_figures` gets a sweep's figures when its last poll has ended. `on_missed` gets how many due moments passed
+    while a machine's poll or login was still under way, or while the whole process stood still.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class Sweep:
         self._on_figures = on_figures
         self._on_missed = on_missed
         self._posts: list[Post] = []
-        self._greenlets = Group()
+        self._greenlets: set[gevent.Greenlet[..., None]] = set()
         self._under_way: set[Figures] = set()
         self._begun = 0
         self._reported = 0
@@ -168,12 +170,17 @@ class Sweep:
 
     def stop(self) -> None:
         """End every poll that is under way, and hand out no more."""
-        self._greenlets.kill()
+        gevent.killall(list(self._greenlets))
 
     def _start(self, moments: list[tuple[float, Post]]) -> None:
         if moments:
             self._begun += 1
-            self._greenlets.spawn(self._hand_out, sorted(moments, key=lambda moment: moment[0]), self._begun)
+            self._spawn(self._hand_out, sorted(moments, key=lambda moment: moment[0]), self._begun)
+
+    def _spawn(self, call: Callable[..., None], *arguments: object) -> None:
+        greenlet = gevent.spawn(call, *arguments)
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
 
     def _hand_out(self, moments: list[tuple[float, Post]], number: int) -> None:
         figures = Figures(self.interval, number)
@@ -195,7 +202,7 @@ class Sweep:
         elif not post.pause.is_on:
             post.is_busy = True
             figures.unfinished += 1
-            self._greenlets.spawn(self._poll, post, due, figures)
+            self._spawn(self._poll, post, due, figures)
 
     def _poll(self, post: Post, due: float, figures: Figures) -> None:
         try:

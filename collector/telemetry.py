@@ -61,7 +61,7 @@ class Telemetry:
         )
         self.missed = Counter(
             "collector_polls_missed_total",
-            "Due moments that passed while the machine's poll or login was still under way, or the collector stood still.",
+            "Due moments that passed while the machine's last poll or login was under way, or the collector stood still.",
             registry=registry,
         )
         self._lag = Histogram(
@@ -71,7 +71,9 @@ class Telemetry:
             registry=registry,
         )
         self.clock_jumps = Counter(
-            "collector_clock_jumps_total", "Steps of the collector's wall clock of over half a second.", registry=registry
+            "collector_clock_jumps_total",
+            "Steps of the collector's wall clock of over half a second.",
+            registry=registry,
         )
         self._reload_successful = Gauge(
             "collector_config_last_reload_successful",

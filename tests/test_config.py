@@ -1,29 +1,38 @@
-"""Configurations good and bad: what is read from them, and what people are told of their mistakes."""
+"""The configuration: what good files mean, and what is said of bad ones."""
 
-import getpass
 import os
 import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import config
 from collector.config import Config, Machine, find, load
-from collector.config.values import duration
+from collector.config.problems import nearest
+from collector.config.values import DAY, collector_converters, duration, labels, machine_converters
 from collector.errors import ConfigError
 
+ROOT = Path(__file__).parents[1]
 FIXTURES = Path(__file__).parent / "fixtures" / "config"
-BAD = sorted(path.name for path in FIXTURES.glob("bad-*.ini"))
+BAD = sorted(FIXTURES.glob("bad-*.ini"))
+
 GATHERERS = ("time", "memory", "load")
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
+RESERVED = ("gatherer", "reason")
+
+Write = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with a key and a known_hosts, for a user called tester."""
+    """A home with a key and known hosts, of a user whose name is `tester`."""
     folder = tmp_path / "home"
     (folder / ".ssh").mkdir(parents=True)
     for name in ("id_ed25519", "known_hosts"):
@@ -34,409 +43,601 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder for configurations."""
-    path = tmp_path / "etc"
-    path.mkdir()
-    return path
+def write(tmp_path: Path) -> Write:
+    """`write(text, name="collector.ini")` makes a file and returns its path."""
+
+    def write(text: str | bytes, name: str = "collector.ini") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
 
 
-def write(path: Path, text: str) -> Path:
-    """Write a file, its folders too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+def loaded(path: Path, **more: Any) -> Config:
+    """Load a file, with the gatherers and reserved labels of these tests."""
+    return load(path, gatherers=GATHERERS, reserved_labels=RESERVED, **more)
 
 
-def read(path: Path, **options: Any) -> Config:
-    """Load a configuration; `cpu` is the label of a gatherer."""
-    return load(path, gatherers=GATHERERS, reserved_labels=("cpu",), **options)
+def one(path: Path, **more: Any) -> Machine:
+    """Return the only machine of a file."""
+    (machine,) = loaded(path, **more).machines
+    return machine
 
 
-def machines(path: Path, **options: Any) -> dict[str, Machine]:
-    """The machines of a configuration by name."""
-    return {machine.name: machine for machine in read(path, **options).machines}
-
-
-def problems(path: Path, **options: Any) -> list[str]:
-    """What is wrong with a configuration, without the folder of its files."""
-    with pytest.raises(ConfigError) as caught:
-        read(path, **options)
-    return [problem.replace(f"{path.parent}/", "") for problem in caught.value.problems]
-
-
-def all_problems(path: Path) -> list[str]:
-    """What is wrong with a configuration, if anything is."""
+def problems(path: Path, **more: Any) -> list[str]:
+    """Return what is wrong with a file; nothing if it is good."""
     try:
-        read(path)
+        loaded(path, **more)
     except ConfigError as error:
         return error.problems
     return []
 
 
-def promised(path: Path) -> list[str]:
-    """The messages in the first lines of a bad configuration."""
-    lines = path.read_bytes().partition(b"\n\n")[0].decode().split("\n")
-    return [line.removeprefix("; ") for line in lines]
+def named(directory: Path) -> set[str]:
+    """Return the names of the entries of a folder."""
+    return {path.name for path in directory.iterdir()}
 
 
-def test_there_are_bad_configurations() -> None:
-    """The discovery below finds files."""
-    assert len(BAD) >= 40
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """An open folder, and until the end no right to read what its mode forbids, even where the tests run as root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_configuration(name: str) -> None:
-    """A bad configuration says all that is wrong, in the words of its first lines."""
-    assert promised(FIXTURES / name) == problems(FIXTURES / name)
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user for whom the modes of files count."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
-def test_example(home: Path) -> None:
-    """The example loads, and its documented defaults are those of the code."""
-    loaded = read(Path(__file__).parent.parent / "collector.ini")
+def expected_of(path: Path) -> list[str]:
+    """Return the messages in the comment lines at the head of a file."""
+    found = []
+    for line in path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines():
+        if not line.startswith(b"; "):
+            break
+        found.append(line.removeprefix(b"; ").decode())
+    return found
 
-    assert (("127.0.0.1", 9822), 64, False) == (loaded.listen, loaded.logins, loaded.web_reload)
-    assert ["ssh0", "ssh1", "ssh2"] == [machine.name for machine in loaded.machines]
-    assert loaded.machines[0] == Machine(
-        name="ssh0",
+
+# Bad files.
+
+
+def test_bad_files_are_found() -> None:
+    """The folder holds bad files and what they include, and nothing that no test reads."""
+    assert BAD
+    assert {path.name for path in BAD} | {"included", ".gitattributes"} == named(FIXTURES)
+    included = {name for path in BAD for name in re.findall(rb"included/([a-z0-9]+\.ini)", path.read_bytes())}
+    assert named(FIXTURES / "included") <= {name.decode() for name in included}
+
+
+@pytest.mark.parametrize("path", BAD, ids=[path.stem.removeprefix("bad-") for path in BAD])
+def test_bad_file_says_all_that_is_wrong(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head of each bad file is exactly what is said of it: every problem, in order, with its place."""
+    monkeypatch.chdir(FIXTURES)
+    expected = expected_of(path)
+    assert expected
+    assert expected == problems(Path(path.name), credentials=Path("included"))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is the one problem, not also one without machines."""
+    path = tmp_path / "missing.ini"
+    expected = [f"{path}: cannot be read: No such file or directory; name a file that is there and may be read"]
+    assert expected == problems(path)
+
+
+def test_file_is_a_directory(tmp_path: Path) -> None:
+    """A directory in place of the file is said to be one."""
+    expected = [f"{tmp_path}: cannot be read: Is a directory; name a file that is there and may be read"]
+    assert expected == problems(tmp_path)
+
+
+def test_what_may_not_be_read() -> None:
+    """A file, an included file, a folder of these, a key file: all are said when their modes forbid to read them."""
+    with unprivileged() as folder:
+        path, closed = folder / "collector.ini", folder / "closed"
+        path.write_text("[collector]\ninclude = secret, closed/*.ini\n[web1]\nhost = 192.0.2.10\nkey_file = secret\n")
+        (folder / "secret").write_text("")
+        (folder / "secret").chmod(0)
+        closed.mkdir(mode=0)
+        (folder / "known_hosts").touch()
+        with as_nobody():
+            found = problems(path)
+            path_found = problems(folder / "secret")
+    assert [f"{folder / 'secret'}: cannot be read: Permission denied; name a file that is there and may be read"] == (
+        path_found
+    )
+    said = "\n".join(found)
+    assert f"{path}:2: [collector] include: 'closed/*.ini': Permission denied; name files that are there" in found
+    assert f"{folder / 'secret'}: cannot be read: Permission denied; name a file that is there and may be read" in found
+    assert f"{path}:5: [web1] key_file: {folder / 'secret'}: Permission denied; make a key" in said
+
+
+def test_home_without_a_key(write: Write, home: Path) -> None:
+    """Where nobody set a key file the default one is named, once for all machines, with how to make one."""
+    (home / ".ssh" / "id_ed25519").unlink()
+    path = write("[web1]\nhost = 192.0.2.10\n[web2]\nhost = 192.0.2.11\n")
+    key = home / ".ssh" / "id_ed25519"
+    hint = "make a key with ssh-keygen -t ed25519 -f FILE, or name another file"
+    assert [f"{path}: key_file: {key}: No such file or directory; {hint}"] == problems(path)
+
+
+def test_credential_without_a_directory(write: Write) -> None:
+    """`credential:` outside a systemd service says what to do."""
+    path = write("[web1]\nhost = 192.0.2.10\nkey_file = credential:ssh_key\n")
+    unset = "credential: needs CREDENTIALS_DIRECTORY, which is not set"
+    expected = f"{path}:3: [web1] key_file: {unset}; write a path, or run as a systemd service with LoadCredential="
+    assert [expected] == problems(path)
+
+
+def test_user_without_a_name(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector whose own user has no name asks for `user`, and takes a machine that sets it."""
+    monkeypatch.setattr("getpass.getuser", lambda: {}["no such user"])
+    path = write("[web1]\nhost = 192.0.2.10\n[web2]\nhost = 192.0.2.11\nuser = monitor\n")
+    hint = "missing, and the user who runs the collector has no name; write user = the name to log in with"
+    assert [f"{path}:1: [web1] user: {hint}"] == problems(path)
+
+
+def test_error_is_all_problems(write: Write) -> None:
+    """The text of the error has one line for each problem."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(write("[web1]\nprot = 22\n[web2]\n"))
+    assert caught.value.problems == str(caught.value).splitlines()
+    assert 3 == len(caught.value.problems)
+
+
+# Where the configuration is.
+
+
+def test_find_argument() -> None:
+    """What --config names is taken as it is."""
+    assert Path("some/where.ini") == find("some/where.ini")
+
+
+def test_find_looks_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --config it is ./collector.ini, else the one in /etc, else a problem that names both."""
+    system = tmp_path / "etc.ini"
+    assert (Path("collector.ini"), Path("/etc/collector/collector.ini")) == config.PLACES
+    monkeypatch.setattr(config, "PLACES", (Path("collector.ini"), system))
+    monkeypatch.chdir(tmp_path)
+    expected = (
+        f"no configuration: there is neither collector.ini nor {system}; write one, or name it with --config FILE"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(expected)}$"):
+        find(None)
+    system.touch()
+    assert system == find(None)
+    Path("collector.ini").touch()
+    assert Path("collector.ini") == find(None)
+
+
+# Good files.
+
+
+def test_least_file(write: Write, home: Path) -> None:
+    """A section with a host is a whole configuration: these are the defaults."""
+    path = write("[web1]\nhost = 192.0.2.10\n")
+    machine = Machine(
+        name="web1",
         host="192.0.2.10",
         port=22,
-        user="monitor",
+        user="tester",
         key_file=home / ".ssh" / "id_ed25519",
         known_hosts=home / ".ssh" / "known_hosts",
-        gather=GATHERERS,
+        gather=("time", "memory", "load"),
         labels=(),
         interval=15.0,
         interval_text="15s",
         timeout=10.0,
         login_timeout=30.0,
     )
-    assert (("dc", "eu"), ("rack", "4, left"), ("role", "web")) == loaded.machines[1].labels
+    expected = Config(files=(path,), listen=("127.0.0.1", 9822), logins=64, web_reload=False, machines=(machine,))
+    assert expected == loaded(path)
 
 
-def test_example_names_every_option(folder: Path) -> None:
-    """No option is missing from the example."""
-    said = problems(write(folder / "c.ini", "[collector]\nx = 1\n[web1]\nhost = web1\nx = 1\n"))
-    options = {option.strip() for problem in said for option in problem.partition("there are:")[2].split(",")}
-    example = (Path(__file__).parent.parent / "collector.ini").read_text()
-
-    assert {"listen", "host", "include", "enabled"} <= options
-    assert set() == {option for option in options if f"\n{option} = " not in example.replace("\n; ", "\n")}
+def test_example_loads_and_states_the_defaults(write: Write) -> None:
+    """collector.ini is a good file, and what it sets for all machines is what holds without it."""
+    example, least = loaded(ROOT / "collector.ini"), loaded(write("[ssh0]\nhost = 192.0.2.10\nuser = monitor\n"))
+    assert replace(least, files=example.files, machines=()) == replace(example, machines=())
+    assert least.machines[0] == example.machines[0]
 
 
-def test_a_host_is_enough(folder: Path, home: Path) -> None:
-    """A machine needs its host only; all else has a default, and the user is the one who runs the collector."""
-    path = write(folder / "c.ini", "[web1]\nhost = web1\n")
-    ssh = home / ".ssh"
+def test_example_is_the_reference() -> None:
+    """collector.ini has every option that there is, set or in a comment."""
+    text = (ROOT / "collector.ini").read_text()
+    options = {*collector_converters(), *machine_converters(ROOT, GATHERERS, RESERVED, None)}
+    assert options == options & set(re.findall(r"^(?:; )?([a-z_]+) =", text, re.MULTILINE))
+
+
+def test_example_uses_addresses_for_documentation() -> None:
+    """Whoever runs collector.ini as it is connects to nobody's machine."""
+    hosts = re.findall(r"^(?:; )?host = (\S+)", (ROOT / "collector.ini").read_text(), re.MULTILINE)
+    assert hosts
+    assert [] == [host for host in hosts if not host.startswith(("192.0.2.", "2001:db8:"))]
+
+
+def test_every_option(write: Write, tmp_path: Path) -> None:
+    """Every option of [collector] and of a machine ends in its field."""
+    write("", "key"), write("", "hosts")
+    path = write(
+        "[collector]\nlisten = [::1]:0\ninterval = 1m\ntimeout = 2s\nlogin_timeout = 3s\nlogins = 4\nweb_reload = yes\n"
+        "[web1]\nhost = web1.example.org\nport = 2222\nuser = me\nkey_file = key\nknown_hosts = hosts\n"
+        "gather = load, time\nlabels = role=web, dc=eu\ninterval = 1h30m\ntimeout = 500ms\nlogin_timeout = 1.5\n"
+        "enabled = yes\n"
+    )
     machine = Machine(
-        "web1", "web1", 22, "tester", ssh / "id_ed25519", ssh / "known_hosts", GATHERERS, (), 15.0, "15s", 10.0, 30.0
+        name="web1",
+        host="web1.example.org",
+        port=2222,
+        user="me",
+        key_file=tmp_path / "key",
+        known_hosts=tmp_path / "hosts",
+        gather=("load", "time"),
+        labels=(("dc", "eu"), ("role", "web")),
+        interval=5400.0,
+        interval_text="1h30m",
+        timeout=0.5,
+        login_timeout=1.5,
+    )
+    expected = Config(files=(path,), listen=("::1", 0), logins=4, web_reload=True, machines=(machine,))
+    assert expected == loaded(path)
+
+
+def test_inheritance(write: Write) -> None:
+    """A machine's own option goes before [defaults], that before [collector], and that before ours."""
+    path = write(
+        "[web1]\nhost = 192.0.2.10\n"
+        "[web2]\nhost = 192.0.2.11\nuser = own\ninterval = 3s\ntimeout = 1s\nlabels =\n"
+        "[collector]\ninterval = 7s\nlogin_timeout = 8s\n"
+        "[defaults]\nuser = shared\ninterval = 5s\nlabels = dc=eu\n"
+    )
+    first, second = loaded(path).machines
+    assert ("shared", 5.0, "5s", 8.0, (("dc", "eu"),)) == (
+        first.user,
+        first.interval,
+        first.interval_text,
+        first.login_timeout,
+        first.labels,
+    )
+    assert ("own", 3.0, "3s", 1.0, ()) == (
+        second.user,
+        second.interval,
+        second.interval_text,
+        second.timeout,
+        second.labels,
     )
 
-    assert Config((path,), ("127.0.0.1", 9822), 64, False, (machine,)) == read(path)
+
+@pytest.mark.parametrize(("interval", "timeout"), [("4s", 4.0), ("10s", 10.0), ("1m", 10.0)])
+def test_timeout_that_nobody_set(write: Write, interval: str, timeout: float) -> None:
+    """It is the lesser of ten seconds and the interval."""
+    assert timeout == one(write(f"[web1]\nhost = 192.0.2.10\ninterval = {interval}\n")).timeout
 
 
-def test_syntax() -> None:
-    """Comments, indents, case, lists over lines and strange names are read as an ini user expects."""
-    loaded = read(FIXTURES / "good-syntax.ini")
-    spaced, umlaut = loaded.machines
-
-    assert (("::1", 0), 10_000, True) == (loaded.listen, loaded.logins, loaded.web_reload)
-    assert ("spaced name", "fe80::1%eth0", "DOMAIN\\monitor;x") == (spaced.name, spaced.host, spaced.user)
-    assert ("load", "time") == spaced.gather
-    assert (("a", "1, = # %(x)s"), ("b", "2"), ("c", "%d")) == spaced.labels
-    assert ("ümlaut", "web-1.example.org.") == (umlaut.name, umlaut.host)
+def test_timeout_may_be_the_interval(write: Write) -> None:
+    """A timeout as long as the interval is good, and so is a login that outlasts it."""
+    machine = one(write("[web1]\nhost = 192.0.2.10\ninterval = 2s\ntimeout = 2000ms\nlogin_timeout = 1m\n"))
+    assert (2.0, 2.0, 60.0) == (machine.interval, machine.timeout, machine.login_timeout)
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_disabled_machine(write: Write) -> None:
+    """A section with `enabled = no` is checked, but is no machine, and nobody looks for its files."""
+    path = write("[web1]\nhost = 192.0.2.10\nenabled = no\nkey_file = missing\n[web2]\nhost = 192.0.2.11\n")
+    assert ["web2"] == [machine.name for machine in loaded(path).machines]
+    path = write("[web1]\nhost = 192.0.2.10\nenabled = no\n")
+    assert () == loaded(path).machines
+    path = write("[web1]\nhost = 192.0.2.10\nenabled = no\nport = 0\n")
+    assert [f"{path}:4: [web1] port: not a whole number from 1 to 65535: '0'; write one"] == problems(path)
+
+
+@pytest.mark.parametrize("word", ["yes", "Yes", "TRUE", "on", "1"])
+def test_switch_words(write: Write, word: str) -> None:
+    """The words for yes of other ini files are taken, in any case."""
+    assert loaded(write(f"[collector]\nweb_reload = {word}\n[web1]\nhost = 192.0.2.10\n")).web_reload
+
+
+def test_names_and_options(write: Write) -> None:
+    """Section names keep their case and blanks inside, option names may have any case."""
+    path = write("[ Web 1 ]\nHOST = 192.0.2.10\n[web 1]\nHost=192.0.2.11\n[web 1é]\nhost =192.0.2.12\n")
+    assert ["Web 1", "web 1", "web 1é"] == [machine.name for machine in loaded(path).machines]
+
+
+def test_comments(write: Write) -> None:
+    """A comment is a line after ; or #, or what follows a blank and a semicolon; a semicolon in a word is not."""
+    path = write(
+        "# one\n; two\n[web1] ; three\nhost = 192.0.2.10 ; four\n  ; five\nlabels = a=x;y, b=1#2 ; six\n".replace(
+            "b=1#2", 'b="1#2"'
+        )
+    )
+    machine = one(path)
+    assert ("192.0.2.10", (("a", "x;y"), ("b", "1#2"))) == (machine.host, machine.labels)
+
+
+def test_percent_and_dollar_are_themselves(write: Write) -> None:
+    """Nothing is replaced in values."""
+    expected = (("full", "90%"), ("name", "%(host)s"), ("shell", "$HOME"))
+    path = write("[web1]\nhost = 192.0.2.10\nlabels = full=90%, name=%(host)s, shell=$HOME\n")
+    assert expected == one(path).labels
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_line_ends_and_byte_order_mark(folder: Path, mark: bytes, end: bytes) -> None:
-    """A file of another system is read, and its lines are counted, as one of ours."""
-    path = folder / "c.ini"
-    path.write_bytes(mark + end.join((b"[web1]", b"host = web1", b"prot = 22", b"")))
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_byte_order_mark_and_line_ends(write: Write, mark: bytes, end: bytes) -> None:
+    """Files of any editor are good: with a byte order mark or not, and with any line ends."""
+    text = mark + end.join([b"[web1]", b"host = 192.0.2.10", b"gather = time,", b"  load", b""])
+    assert ("192.0.2.10", ("time", "load")) == (one(write(text)).host, one(write(text)).gather)
 
-    assert ["c.ini:3: [web1] prot: unknown option; did you mean port?"] == problems(path)
 
-
-def test_only_line_ends_end_lines(folder: Path) -> None:
-    """What else Python takes for the end of a line neither moves the line numbers nor makes an option."""
-    path = folder / "c.ini"
-    path.write_bytes("[web1]\nhost = web1\nuser = a\u2028port = 1\x0b\x0cx\nprot = 1\n".encode())
-
-    assert [
-        "c.ini:3: [web1] user: holds the control or invisible character '\\u2028'; take it away",
-        "c.ini:4: [web1] prot: unknown option; did you mean port?",
-    ] == problems(path)
+def test_lists_over_lines(write: Write) -> None:
+    """A list may go on in indented lines, and end in a comma."""
+    path = write("[web1]\nhost = 192.0.2.10\ngather =\n  time,\n\n  load,\nlabels = dc=eu,\n    role = web,\n")
+    machine = one(path)
+    assert (("time", "load"), (("dc", "eu"), ("role", "web"))) == (machine.gather, machine.labels)
 
 
 @pytest.mark.parametrize(
-    ("listen", "expected"),
-    [("127.0.0.1:9822", ("127.0.0.1", 9822)), ("[::1]:1", ("::1", 1)), (":65535", ("", 65535)), ("web:0", ("web", 0))],
+    ("text", "expected"),
+    [
+        ("192.0.2.10", "192.0.2.10"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("web_1.example.org.", "web_1.example.org."),
+        ("1and1", "1and1"),
+        ("xn--wb-bja.example.org", "xn--wb-bja.example.org"),
+    ],
 )
-def test_listen(folder: Path, listen: str, expected: tuple[str, int]) -> None:
-    """An address to listen at has a port; without a host it is all interfaces."""
-    path = write(folder / "c.ini", f"[collector]\nlisten = {listen}\n[web1]\nhost = web1\n")
-
-    assert expected == read(path).listen
+def test_hosts(write: Write, text: str, expected: str) -> None:
+    """Names and addresses of both kinds are hosts; brackets are taken off."""
+    assert expected == one(write(f"[web1]\nhost = {text}\n")).host
 
 
-def test_inheritance(folder: Path) -> None:
-    """The machine's own goes before [defaults], that before [collector], that before ours; in any order."""
-    text = "[collector]\ninterval = 20s\nlogin_timeout = 7s\n[a]\nhost = a\n[b]\nhost = b\ninterval = 5s\nuser = u\n"
-    text += "labels =\n"
-    found = machines(write(folder / "c.ini", text + "[defaults]\ninterval = 8\nuser = d\nlabels = x=y\nport = 23\n"))
-
-    assert (8.0, "8", 8.0, 7.0, "d", 23, (("x", "y"),)) == facts(found["a"])
-    assert (5.0, "5s", 5.0, 7.0, "u", 23, ()) == facts(found["b"])
-
-
-def facts(machine: Machine) -> tuple[object, ...]:
-    """What the tests of inheritance look at."""
-    times = (machine.interval, machine.interval_text, machine.timeout, machine.login_timeout)
-    return (*times, machine.user, machine.port, machine.labels)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:9822", ("127.0.0.1", 9822)),
+        (":9822", ("", 9822)),
+        ("[::]:80", ("::", 80)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_listen(write: Write, text: str, expected: tuple[str, int]) -> None:
+    """An address and a port; no address is all interfaces."""
+    assert expected == loaded(write(f"[collector]\nlisten = {text}\n[web1]\nhost = 192.0.2.10\n")).listen
 
 
-def test_timeout_may_be_mended(folder: Path) -> None:
-    """A timeout for all that is above the interval of one machine is no problem where the machine has its own."""
-    text = "[collector]\ntimeout = 8s\n[a]\nhost = a\ninterval = 5s\ntimeout = 4s\n[b]\nhost = b\ninterval = 1h\n"
-    found = machines(write(folder / "c.ini", text))
-
-    assert (4.0, 8.0) == (found["a"].timeout, found["b"].timeout)
+# Paths and keys.
 
 
-def test_include(folder: Path) -> None:
-    """Included files come in order, each with [defaults] of its own over those of the main file."""
-    main = write(
-        folder / "c.ini",
-        "[collector]\ninclude = conf.d/*.ini, more.ini,\n  later/*.ini, *.ini\n"
-        "[defaults]\nuser = main\nport = 23\n[m]\nhost = m\n",
-    )
-    files = (
-        write(folder / "conf.d/1.ini", "[defaults]\nuser = one\n[a]\nhost = a\n"),
-        write(folder / "conf.d/2.ini", "[b]\nhost = b\n"),
-        write(folder / "more.ini", "[c]\nhost = c\nport = 24\n"),
-    )
-    write(folder / "conf.d/.hidden.ini", "rubbish")
-    write(folder / "conf.d/3.ini~", "rubbish")
-    loaded = read(main)
-
-    assert (main, *files) == loaded.files
-    assert [("m", "main", 23), ("a", "one", 23), ("b", "main", 23), ("c", "main", 24)] == [
-        (machine.name, machine.user, machine.port) for machine in loaded.machines
-    ]
-
-
-def test_include_from_a_folder_with_a_strange_name(tmp_path: Path) -> None:
-    """A wildcard in the name of the configuration's own folder is none."""
-    main = write(tmp_path / "etc[1]*" / "c.ini", "[collector]\ninclude = d/*.ini\n")
-    write(main.parent / "d" / "a.ini", "[a]\nhost = a\n")
-
-    assert ["a"] == list(machines(main))
-
-
-def test_include_may_find_nothing_yet(folder: Path) -> None:
-    """Without a machine, and with a pattern that finds no file yet, the configuration is good."""
-    assert () == read(write(folder / "c.ini", "[collector]\ninclude = conf.d/*.ini\n")).machines
-
-
-def test_problems_of_all_files(folder: Path) -> None:
-    """The problems of all files come at once, those of a file that cannot be read too."""
-    main = write(folder / "c.ini", "[collector]\ninclude = *.ini\nlogins = 0\n[a]\nhost = a\n")
-    write(folder / "d.ini", "[a]\nhost = a\n")
-    (folder / "e.ini").symlink_to("nowhere")
-    (folder / "f.ini").mkdir()
-    (folder / "g.ini").write_bytes(b"[b]\n\xff")
-
-    assert [
-        "c.ini:3: [collector] logins: not a whole number from 1 to 10000: '0'; write one",
-        "d.ini:1: [a]: the same section is at c.ini:4; rename one, or make one of both",
-        "e.ini: cannot be read: No such file or directory; name a file that is there and may be read",
-        "f.ini: cannot be read: Is a directory; name a file that is there and may be read",
-        "g.ini:2: not UTF-8 (the byte 0xff); save the file as UTF-8 text",
-    ] == problems(main)
-
-
-def test_disabled(folder: Path) -> None:
-    """A disabled machine is checked but not polled, and its files need not be there; all may be disabled."""
-    path = write(folder / "c.ini", "[a]\nhost = a\nenabled = no\nkey_file = nowhere\n")
-    assert () == read(path).machines
-
-    path = write(folder / "c.ini", "[defaults]\nenabled = no\n[a]\nhost = a\nport = x\n[b]\nhost = b\nenabled = yes\n")
-    assert ["c.ini:5: [a] port: not a whole number from 1 to 65535: 'x'; write one"] == problems(path)
-
-
-def test_paths(folder: Path, home: Path) -> None:
-    """A path is a home's, relative to the file that names it, whole, or a credential."""
-    main = write(folder / "c.ini", "[collector]\ninclude = d/*.ini\n[defaults]\nknown_hosts = hosts\n")
-    write(folder / "d/1.ini", "[a]\nhost = a\nkey_file = ../key\n[b]\nhost = b\nkey_file = credential:ssh_key\n")
+def test_paths(write: Write, home: Path, tmp_path: Path) -> None:
+    """A path begins at the home, at the root, at the folder of its file, or is a credential."""
+    credentials = tmp_path / "credentials"
+    for name in ("key", "conf.d/key", "credentials/ssh_key", "home/key"):
+        write("", name)
+    path = write("[defaults]\nkey_file = key\n[web1]\nhost = 192.0.2.10\n[collector]\ninclude = conf.d/*.ini\n")
     write(
-        folder / "d/2.ini",
-        f"[defaults]\nknown_hosts = hosts\n[c]\nhost = c\nkey_file = {home}/k\n[d]\nhost = d\nkey_file = ~/k\n",
+        "[relative]\nhost = 192.0.2.11\nkey_file = key\n"
+        "[home]\nhost = 192.0.2.12\nkey_file = ~/key\n"
+        f"[whole]\nhost = 192.0.2.13\nkey_file = {tmp_path}/key\n"
+        "[credential]\nhost = 192.0.2.14\nkey_file = credential:ssh_key\n"
+        "[inherited]\nhost = 192.0.2.15\n",
+        "conf.d/more.ini",
     )
-    secrets = home / "credentials"
-    for file in (folder / "key", folder / "hosts", folder / "d/hosts", home / "k", secrets / "ssh_key"):
-        write(file, "")
-    found = machines(main, credentials=secrets)
+    expected = {
+        "web1": tmp_path / "key",
+        "relative": tmp_path / "conf.d" / "key",
+        "home": home / "key",
+        "whole": tmp_path / "key",
+        "credential": credentials / "ssh_key",
+        "inherited": tmp_path / "key",
+    }
+    found = loaded(path, credentials=credentials).machines
+    assert expected == {machine.name: machine.key_file for machine in found}
 
-    assert [folder / "d/../key", secrets / "ssh_key", home / "k", home / "k"] == [
-        machine.key_file for machine in found.values()
+
+def test_key_problem_is_asked_once_a_key(write: Write, tmp_path: Path) -> None:
+    """Each key that an enabled machine uses is looked at once, and those that are not there not at all."""
+    for name in ("shared", "own", "off"):
+        write("", name)
+    path = write(
+        "[defaults]\nkey_file = shared\n"
+        "[web1]\nhost = 192.0.2.10\n[web2]\nhost = 192.0.2.11\n[web3]\nhost = 192.0.2.12\nkey_file = ./shared\n"
+        "[web4]\nhost = 192.0.2.13\nkey_file = own\n[web5]\nhost = 192.0.2.14\nkey_file = missing\n"
+        "[web6]\nhost = 192.0.2.15\nkey_file = off\nenabled = no\n"
+    )
+    asked: list[Path] = []
+    (missing,) = problems(path, key_problem=asked.append)
+    assert sorted([tmp_path / "shared", tmp_path / "own"]) == sorted(asked)
+    assert missing.startswith(f"{path}:14: [web5] key_file: {tmp_path / 'missing'}: No such file")
+
+
+def test_key_problem_is_told_where_the_key_was_set(write: Write) -> None:
+    """What is wrong with a key is a problem at each place that names it, among the others."""
+    write("", "key")
+    path = write(
+        "[defaults]\nkey_file = key\n[web1]\nhost = 192.0.2.10\nprot = 22\n[web2]\nhost = 192.0.2.11\n"
+        "[web3]\nhost = 192.0.2.12\nkey_file = key\n"
+    )
+    expected = [
+        f"{path}:2: [defaults] key_file: key has a passphrase",
+        f"{path}:5: [web1] prot: unknown option; did you mean port?",
+        f"{path}:10: [web3] key_file: key has a passphrase",
     ]
-    assert [folder / "hosts"] * 2 + [folder / "d/hosts"] * 2 == [machine.known_hosts for machine in found.values()]
+    assert expected == problems(path, key_problem=lambda path: f"{path.name} has a passphrase")
 
 
-def test_missing_default_files(folder: Path, home: Path) -> None:
-    """Default files that are not there are told of once, however many machines need them, with what to do."""
-    for file in (home / ".ssh").iterdir():
-        file.unlink()
-    key, hosts = problems(write(folder / "c.ini", "[a]\nhost = a\n[b]\nhost = b\n"))
+# Included files.
 
-    assert key.startswith(
-        f"c.ini: key_file: {home}/.ssh/id_ed25519: No such file or directory; make a key with ssh-keygen"
+
+def test_include(write: Write, tmp_path: Path) -> None:
+    """Machines come in the order of the files, by pattern and by name; a file named twice is read once."""
+    path = write("[collector]\ninclude = b.ini, conf.d/*.ini,\n  conf.d/1.ini\n[web1]\nhost = 192.0.2.1\n")
+    others = ("b.ini", "conf.d/1.ini", "conf.d/2.ini")
+    for number, name in enumerate(others, 2):
+        write(f"[web{number}]\nhost = 192.0.2.{number}\n", name)
+    write("[web9]\nhost = 192.0.2.9\n", "conf.d/3.ini.old")
+    found = loaded(path)
+    assert (path, *(tmp_path / name for name in others)) == found.files
+    assert [f"192.0.2.{number}" for number in range(1, 5)] == [machine.host for machine in found.machines]
+
+
+def test_included_defaults(write: Write) -> None:
+    """An included file's [defaults] go before those of the main file, for its own machines alone."""
+    path = write(
+        "[collector]\ninclude = conf.d/*.ini\n[defaults]\nuser = main\nport = 2222\n[web1]\nhost = 192.0.2.1\n"
     )
-    assert hosts.startswith(f"c.ini: known_hosts: {home}/.ssh/known_hosts: No such file or directory; ssh-keyscan ")
-    assert "compare each fingerprint" in hosts
+    write("[web2]\nhost = 192.0.2.2\n[defaults]\nuser = two\n", "conf.d/2.ini")
+    write("[web3]\nhost = 192.0.2.3\n", "conf.d/3.ini")
+    expected = [("web1", "main", 2222), ("web2", "two", 2222), ("web3", "main", 2222)]
+    assert expected == [(machine.name, machine.user, machine.port) for machine in loaded(path).machines]
 
 
-def test_unreadable_files(folder: Path, home: Path) -> None:
-    """A file that may not be read is told of, whatever it is, and so is a folder that may not be listed."""
-    path = write(folder / "c.ini", "[collector]\ninclude = d/*.ini\n[a]\nhost = a\n")
-    key = home / ".ssh" / "id_ed25519"
-    key.chmod(0)
-    if os.access(key, os.R_OK):
-        pytest.skip("this user (root?) may read any file")
-    (folder / "d").mkdir(0)
-    said = problems(path)
-
-    assert "c.ini:2: [collector] include: 'd/*.ini': Permission denied; name files that are there" in said
-    assert any(problem.startswith(f"c.ini: key_file: {key}: Permission denied; ") for problem in said)
-
-    path.chmod(0)
-    assert ["c.ini: cannot be read: Permission denied; name a file that is there and may be read"] == problems(path)
+@pytest.mark.parametrize("pattern", ["conf.d/*.ini", "missing/*.ini"])
+def test_wildcard_may_match_nothing(write: Write, tmp_path: Path, pattern: str) -> None:
+    """A fleet may begin with no machine at all, as long as it says from where they will come."""
+    (tmp_path / "conf.d").mkdir()
+    path = write(f"[collector]\ninclude = {pattern}\n")
+    assert ((path,), ()) == (loaded(path).files, loaded(path).machines)
 
 
-def test_bad_key(folder: Path) -> None:
-    """What is wrong with a key that is there is told where the key is named; each key is looked at once."""
-    looked: list[Path] = []
-
-    def key_problem(path: Path) -> str | None:
-        looked.append(path)
-        return f"{path.name} has a passphrase" if path.name == "bad" else None
-
-    for name in ("good", "bad"):
-        write(folder / name, "")
-    text = "[defaults]\nkey_file = good\n[a]\nhost = a\n[b]\nhost = b\nkey_file = bad\n[c]\nhost = c\nkey_file = bad\n"
-    path = write(folder / "c.ini", text + "[d]\nhost = d\nkey_file = none\n")
-    said = problems(path, key_problem=key_problem)
-
-    assert ["c.ini:7: [b] key_file: bad has a passphrase", "c.ini:10: [c] key_file: bad has a passphrase"] == said[:2]
-    assert said[2].startswith("c.ini:13: [d] key_file: none: No such file")
-    assert [folder / "bad", folder / "good"] == sorted(looked)
+# Labels, durations and names.
 
 
-def test_missing_file(folder: Path) -> None:
-    """A configuration that is not there is a problem, and so is a folder."""
-    hint = "name a file that is there and may be read"
-
-    assert [f"c.ini: cannot be read: No such file or directory; {hint}"] == problems(folder / "c.ini")
-    assert [f"etc: cannot be read: Is a directory; {hint}"] == problems(folder)
+def test_labels_are_read() -> None:
+    """Values may be bare or in quotes, with blanks around; names are sorted."""
+    expected = (("a", "1"), ("b_2", "x = y, z #1"), ("c", "two words"))
+    assert expected == labels('c = two words, b_2="x = y, z #1" ,a=1,', RESERVED)
 
 
-def test_no_user_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the user who runs the collector has no name, each machine must have a user."""
-
-    def nobody() -> str:
-        raise KeyError("getpwuid(): uid not found: 54321")
-
-    monkeypatch.setattr(getpass, "getuser", nobody)
-    missing = "missing, and the user who runs the collector has no name; write user = the name to log in with"
-
-    path = write(folder / "c.ini", "[a]\nhost = a\nuser = x\n[b]\nhost = b\n")
-
-    assert [f"c.ini:4: [b] user: {missing}"] == problems(path)
-
-
-def test_find(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is the one named, else the one here, else the system's, else nobody's."""
-    system = folder / "system" / "collector.ini"
-    monkeypatch.setattr(config, "PLACES", (Path("collector.ini"), system))
-    monkeypatch.chdir(folder)
-    assert Path("nowhere.ini") == find("nowhere.ini")
-
-    with pytest.raises(ConfigError) as caught:
-        find(None)
-    assert [
-        f"no configuration: there is neither collector.ini nor {system}; write one, or name it with --config FILE"
-    ] == caught.value.problems
-
-    write(system, "")
-    assert system == find(None)
-    write(folder / "collector.ini", "")
-    assert Path("collector.ini") == find(None)
-
-
-@given(st.integers(1, 10**9), st.sampled_from(sorted(UNITS)))
-def test_duration(number: int, unit: str) -> None:
-    """Seconds come out as they went in, whatever the unit."""
-    assert number * UNITS[unit] == pytest.approx(duration(f"{number}{unit}", 0, float("inf")))
-
-
-@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
-def test_compound_duration(hours: int, minutes: int, seconds: int, milliseconds: int) -> None:
-    """Units may stand together, greatest first, and sum up to the very millisecond."""
-    text = f"{hours}h{minutes}m{seconds}s{milliseconds}ms"
-
-    assert (((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds) / 1000 == duration(text, 0, float("inf"))
-
-
-@given(st.floats(0.001, 86_400).map(lambda seconds: round(seconds, 3)))
-def test_decimal_duration(seconds: float) -> None:
-    """Seconds with decimals are the number that is written."""
-    assert seconds == duration(f"{seconds:.3f}s", 0, float("inf"))
-
-
-@given(st.text())
-def test_any_text_is_a_configuration_or_a_problem(text: str) -> None:
-    """Whatever is in the file, it is a configuration or a ConfigError whose problems are a line each."""
-    path = write(Path(os.environ["HOME"]) / "any.ini", "")
-    path.write_bytes(text.encode(errors="surrogatepass"))
-    said = all_problems(path)
-
-    assert [problem.split("\n")[0] for problem in said] == said
-
-
-LINES = st.sampled_from(
-    (
-        "[web1]",
-        "[ web1",
-        "  [defaults]",
-        "[collector]",
-        "host = a",
-        " port = 22",
-        "port",
-        "= x",
-        "labels = a=b,",
-        "  c=d",
-        "",
-        "; x",
-        "user = \x1b",
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]{0,9}", fullmatch=True).filter(
+            lambda name: name not in {"instance", *RESERVED}
+        ),
+        st.text(min_size=1).filter(lambda value: value.isprintable() and '"' not in value),
     )
 )
+@settings(deadline=None)
+def test_any_label_can_be_written(wanted: dict[str, str]) -> None:
+    """What is printable and has no quotes in it comes back as written."""
+    text = ", ".join(f'{name}="{value}"' for name, value in wanted.items())
+    assert tuple(sorted(wanted.items())) == labels(text, RESERVED)
 
 
-@given(st.lists(LINES, max_size=12))
-def test_any_lines_are_counted(lines: list[str]) -> None:
-    """However lines follow each other, each problem of a line names one that there is, and they are in order."""
-    path = write(Path(os.environ["HOME"]) / "any.ini", "\n".join(lines))
-    found = [re.match(rf"{re.escape(str(path))}:(\d+): ", problem) for problem in all_problems(path)]
-    numbers = [int(match[1]) for match in found if match]
-
-    assert sorted(numbers) == numbers
-    assert set(numbers) <= set(range(1, len(lines) + 1))
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500ms", 0.5), ("15s", 15.0), ("1m", 60.0), ("2h", 7200.0), ("1h30m", 5400.0), ("0.1", 0.1), ("15", 15.0)],
+)
+def test_durations(text: str, expected: float) -> None:
+    """Units, a few of them, or plain seconds."""
+    assert expected == duration(text, 0.1, DAY)
 
 
-def test_ten_thousand_machines(folder: Path) -> None:
-    """Ten thousand sections are ten thousand machines, in order, each with its own."""
-    body = "".join(f'[ssh{i}]\nhost = 10.0.{i >> 8}.{i & 255}\nlabels = n="{i}"  ; own\n' for i in range(10_000))
-    found = read(write(folder / "c.ini", body)).machines
+@given(number=st.decimals(min_value=0, max_value=10_000, places=3), unit=st.sampled_from(["ms", "s", "m", "h", ""]))
+@settings(deadline=None)
+def test_duration_is_exact(number: Decimal, unit: str) -> None:
+    """Any number with any unit is the float nearest to what it says, whatever its digits."""
+    factor = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "": 1}[unit]
+    assert float(number * factor) == duration(f"{number}{unit}", 0, 1e9)
 
-    assert [f"ssh{i}" for i in range(10_000)] == [machine.name for machine in found]
-    assert ("10.0.39.15", (("n", "9999"),)) == (found[-1].host, found[-1].labels)
+
+@given(text=st.text() | st.text("0123456789.hms -+en"))
+@settings(deadline=None)
+def test_duration_is_in_range_or_refused(text: str) -> None:
+    """Any text is seconds between the limits, or a ValueError."""
+    try:
+        seconds = duration(text, 0.1, DAY)
+    except ValueError:
+        return
+    assert 0.1 <= seconds <= DAY
+
+
+@given(
+    text=st.lists(
+        st.sampled_from(
+            [
+                "[web1]",
+                "[collector]",
+                "[defaults]",
+                "[DEFAULT]",
+                "[",
+                "]",
+                "=",
+                "\n",
+                "\n ",
+                " ; ",
+                "#",
+                ":",
+                ",",
+                '"',
+                "\r",
+            ]
+            + [
+                "host",
+                "port",
+                "labels",
+                "gather",
+                "include",
+                "interval",
+                "timeout",
+                "192.0.2.10",
+                "22",
+                "1s",
+                "%",
+                "a=b",
+            ]
+        )
+        | st.text(max_size=3)
+    ).map("".join)
+)
+@settings(deadline=None)
+def test_any_text_is_a_configuration_or_problems_of_one_line_each(text: str) -> None:
+    """Whatever a file holds, it loads, or each problem is one printable line that begins with the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "collector.ini"
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        found = problems(path)
+    assert [] == [line for line in found if not (line.startswith(str(path)) and line.isprintable())]
+
+
+def test_nearest_name() -> None:
+    """The nearest name is proposed; where none is near all of them are told."""
+    assert "did you mean memory?" == nearest("memmory", GATHERERS)
+    assert "there are: load, memory, time" == nearest("disk", GATHERERS)
+
+
+# Many machines.
+
+
+def test_ten_thousand_machines(write: Write) -> None:
+    """A large fleet loads whole and in order, each machine with what is its own."""
+    text = "[defaults]\nlabels = dc=eu\n" + "".join(
+        f"[web{number}]\nhost = 10.0.{number >> 8}.{number & 255}\nport = {number + 1}\n" for number in range(10_000)
+    )
+    expected = [(f"web{number}", f"10.0.{number >> 8}.{number & 255}", number + 1) for number in range(10_000)]
+    machines = loaded(write(text)).machines
+    assert expected == [(machine.name, machine.host, machine.port) for machine in machines]
+    assert {(("dc", "eu"),)} == {machine.labels for machine in machines}
+    path = write(text + "[last]\nhost = 192.0.2.10\nprot = 22\n")
+    assert [f"{path}:30005: [last] prot: unknown option; did you mean port?"] == problems(path)
+
+
+def test_loaded_values_are_frozen(write: Write) -> None:
+    """A configuration can be kept and compared: equal files give equal, hashable machines."""
+    path = write("[web1]\nhost = 192.0.2.10\n")
+    first, second = loaded(path), loaded(path)
+    assert hash(first) == hash(second)
+    assert {field.name for field in fields(Machine)} == set(Machine.__slots__)

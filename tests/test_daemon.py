@@ -43,8 +43,8 @@ class Daemon:
 
     def url(self, path: str) -> str:
         """The address of a page, once it serves."""
-        found = until(lambda: re.search(r"serving (http://[^/]+)/", self.log), f"it serves: {self.log}")
-        return f"{found[1]}{path}"
+        (found,) = until(lambda: re.findall(r"serving (http://[^/]+)/", self.log), "it serves")
+        return f"{found}{path}"
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
         """Status and text of a page."""
@@ -87,7 +87,9 @@ def test_demo_shows_six_live_machines(start: Callable[..., Daemon]) -> None:
     until(lambda: daemon.get("/-/ready")[0] == 200, "it is ready")
 
     page = daemon.get("/metrics")[1]
-    assert [line for line in page.splitlines() if line.startswith("ssh_up")] == [f"{up(number)} 1.0" for number in range(6)]
+    assert [line for line in page.splitlines() if line.startswith("ssh_up")] == [
+        f"{up(number)} 1.0" for number in range(6)
+    ]
     assert page.count("\nnode_time_seconds{") == 6
     assert page.count("\nnode_memory_MemTotal_bytes{") == 6
     assert page.count("\nnode_load1{") == 6
@@ -106,7 +108,9 @@ def test_nobody_else_gets_into_the_demo(start: Callable[..., Daemon], tmp_path: 
     argv = ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={folder}/known_hosts", "-p", port[1]]
 
     strange = subprocess.run([*argv, "demo@127.0.0.1", "id"], capture_output=True, text=True, check=False)
-    own = subprocess.run([*argv, "-i", str(folder / "key"), "demo@127.0.0.1", "id"], capture_output=True, text=True, check=False)
+    own = subprocess.run(
+        [*argv, "-i", str(folder / "key"), "demo@127.0.0.1", "id"], capture_output=True, text=True, check=False
+    )
 
     assert folder.stat().st_mode & 0o077 == 0
     assert strange.returncode == own.returncode == 255
@@ -166,7 +170,9 @@ def test_reload_by_http(start: Callable[..., Daemon], tmp_path: Path, machines: 
     assert f"{ini}:1: " in text
 
 
-def test_a_machine_that_goes_loses_its_series(start: Callable[..., Daemon], tmp_path: Path, login: Callable[..., Login]) -> None:
+def test_a_machine_that_goes_loses_its_series(
+    start: Callable[..., Daemon], tmp_path: Path, login: Callable[..., Login]
+) -> None:
     """When a machine fails its data series are gone from the next page, ssh_up is 0 and the reason is counted."""
     with SshServer(shell()) as server:
         daemon = start("run", "--config", str(written(tmp_path, [login(server)])))

@@ -100,7 +100,9 @@ def test_numbers_are_the_librarys(value: float) -> None:
     assert number(value) == floatToGoString(value)
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(st.characters(codec="utf-8"))), st.floats())
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(st.characters(codec="utf-8"))), st.floats()
+)
 def test_labels_are_the_librarys(labels: dict[str, str], value: float) -> None:
     """Whatever text a label has, the line is the library's."""
     few = Fleet()
@@ -128,11 +130,13 @@ def test_machines_of_one_shape_share_its_table() -> None:
 
 @pytest.mark.needs("promtool")
 def test_promtool_is_content() -> None:
-    """promtool finds nothing wrong with the whole page but the camelCase that node_exporter's own names have."""
+    """Promtool finds nothing wrong with the whole page but the camelCase that node_exporter's own names have."""
     registry = Telemetry(CollectorRegistry()).registry
     text = page(fleet(), registry)
 
     found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
 
     lines = found.stderr.decode().splitlines()
-    assert [line for line in lines if "metric names should be written in 'snake_case' not 'camelCase'" not in line] == []
+    assert [
+        line for line in lines if "metric names should be written in 'snake_case' not 'camelCase'" not in line
+    ] == []

@@ -1,6 +1,7 @@
-"""The gatherers: each against what real machines said (fixtures/<gatherer>/<system>.txt), against nonsense, against anything.
+"""The gatherers, each against what real machines said, against nonsense, and against anything.
 
-A fixture is what the machine said, a line `--- metrics ---`, and the exposition expected, which `pytest --regen` writes.
+A fixture, fixtures/<gatherer>/<system>.txt, is what the machine said, a line `--- metrics ---`, and the exposition
+expected, which `pytest --regen` writes.
 """
 
 import math
@@ -129,5 +130,14 @@ def test_one_failure_takes_nothing_from_the_others() -> None:
 
     samples, gathered = gather(["time", "memory", "load"], texts)
 
-    assert [sample.metric.name for sample in samples] == ["node_time_seconds", "node_load1", "node_load5", "node_load15"]
-    assert [(name, problem is None) for name, problem in gathered] == [("time", True), ("memory", False), ("load", True)]
+    assert [sample.metric.name for sample in samples] == [
+        "node_time_seconds",
+        "node_load1",
+        "node_load5",
+        "node_load15",
+    ]
+    assert [(name, problem is None) for name, problem in gathered] == [
+        ("time", True),
+        ("memory", False),
+        ("load", True),
+    ]

@@ -51,7 +51,13 @@ def test_known(tmp_path: Path, publics: list[str], names: str, host: str, port: 
 
 @pytest.mark.parametrize(
     ("names", "host", "port"),
-    [("web1", "web2", 22), ("web1", "web1", 2222), ("[web1]:2222", "web1", 22), ("*,!web*", "web1", 22), ("web?", "web10", 22)],
+    [
+        ("web1", "web2", 22),
+        ("web1", "web1", 2222),
+        ("[web1]:2222", "web1", 22),
+        ("*,!web*", "web1", 22),
+        ("web?", "web10", 22),
+    ],
 )
 def test_unknown(tmp_path: Path, publics: list[str], names: str, host: str, port: int) -> None:
     """A host with another name or port is unknown, and the error has the fingerprint of its key."""
@@ -91,7 +97,14 @@ def test_hashed(tmp_path: Path, publics: list[str]) -> None:
 def test_a_bad_line_costs_only_itself(tmp_path: Path, publics: list[str]) -> None:
     """Every line that cannot be read is reported by its number, and the others hold."""
     kind, text = publics[0].split()
-    bad = ["web1", f"web1 {kind}", f"web1 {kind} ====", f"web1 ssh-rsa {text}", "|1|x web1 a b", f"@new web1 {publics[0]}"]
+    bad = [
+        "web1",
+        f"web1 {kind}",
+        f"web1 {kind} ====",
+        f"web1 ssh-rsa {text}",
+        "|1|x web1 a b",
+        f"@new web1 {publics[0]}",
+    ]
     path = written(tmp_path, *bad, f"web1 {publics[0]}")
 
     known = KnownHosts(path)

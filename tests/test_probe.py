@@ -63,7 +63,9 @@ def shell(argv: list[str], environment: dict[str, str], without_bash: bool = Fal
         program = program.replace(b"command -v bash", b"false")
     pipe = subprocess.PIPE
     argv = [str(shutil.which(argv[0])), *argv[1:]]
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=os.environ | environment) as process:
+    with subprocess.Popen(
+        argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=os.environ | environment
+    ) as process:
         one = Shell(process, token)
         one.say(program)
         said = b""
@@ -78,7 +80,7 @@ def shell(argv: list[str], environment: dict[str, str], without_bash: bool = Fal
 @pytest.mark.needs("bash", "dash", "busybox")
 @pytest.mark.parametrize("name", SHELLS)
 def test_answers(name: str) -> None:
-    """In every shell an answer has the clock and each file as the kernel gives it, also when no files are named again."""
+    """In every shell an answer has the clock and each file as the kernel gives it, whether or not it is named again."""
     argv, environment, kind = SHELLS[name]
 
     with shell(argv, environment, without_bash=kind == "sh") as (one, found):

@@ -1,4 +1,4 @@
-"""A session against real and false servers: one login kept, and every reason for which a poll fails, each provoked for real."""
+"""A session against real and false servers: one login kept, and every reason of a failed poll provoked for real."""
 
 import socket
 import subprocess
@@ -178,7 +178,7 @@ def test_no_shell(name: str, post: Callable[..., Post], login: Callable[..., Log
 
 @pytest.mark.parametrize("name", ALTERED)
 def test_bad_answers(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """An answer that is late, cut, endless or another's fails the poll with its own reason, and the session is closed."""
+    """An answer that is late, cut, endless or another's has its own reason, and the session is closed."""
     alter, expected = ALTERED[name]
     with SshServer(shell(alter)) as server:
         made = post(login(server), timeout=1.0)
@@ -225,7 +225,9 @@ def test_no_route(post: Callable[..., Post], login: Callable[..., Login]) -> Non
         assert reason(post({**login(server), "host": "198.51.100.1"})) == "unreachable"
 
 
-def test_second_address_is_tried(post: Callable[..., Post], login: Callable[..., Login], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_address_is_tried(
+    post: Callable[..., Post], login: Callable[..., Login], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name whose first address is broken is reached by its second."""
     with SshServer(shell()) as server:
         good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address)
@@ -267,7 +269,7 @@ def test_unreadable_known_hosts(post: Callable[..., Post], login: Callable[..., 
 
 
 def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pytest.LogCaptureFixture) -> None:
-    """What is no failure of the other side is a bug: it is logged with its traceback, and the poll has a reason still."""
+    """What is no failure of the other side is a bug: logged with its traceback, and the poll has a reason still."""
     with SshServer(shell()) as server:
         made = post(login(server))
         made.standing.machine = replace(made.standing.machine, gather=("no such gatherer",))
@@ -295,6 +297,7 @@ def test_every_reason_is_provoked() -> None:
 
 
 # Real servers
+
 
 @pytest.mark.parametrize("user", ["sh", "bash"])
 def test_hundred_polls_are_one_login(user: str, shared_sshd: Any, post: Callable[..., Post]) -> None:
@@ -343,7 +346,9 @@ def test_session_found_dead_by_asking(shared_sshd: Any, post: Callable[..., Post
         assert made.session.take_logins() == 2
 
 
-def test_blackhole_is_cut_by_the_deadline(shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]) -> None:
+def test_blackhole_is_cut_by_the_deadline(
+    shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]
+) -> None:
     """When nothing comes back from an open session the poll ends at its deadline, and the next logs in anew."""
     with Proxy(shared_sshd) as proxy:
         made = post(login(proxy), timeout=0.5)
@@ -355,7 +360,9 @@ def test_blackhole_is_cut_by_the_deadline(shared_sshd: Any, post: Callable[..., 
         assert reason(made) == "up"
 
 
-@pytest.mark.parametrize("option", ["KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com"])
+@pytest.mark.parametrize(
+    "option", ["KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com"]
+)
 def test_nothing_in_common(option: str, sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
     """A server that has none of our algorithms is `incompatible`."""
     name, value = option.split("=")
@@ -425,4 +432,3 @@ def test_pauses_double_by_cause() -> None:
     pause.end()
     assert not pause.is_on
     assert pause.seconds is None
-

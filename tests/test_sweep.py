@@ -59,7 +59,9 @@ def rig() -> Iterator[Rig]:
 def machine(login: Login, name: str = "ssh0", interval: float = 0.2, **changes: Any) -> Machine:
     """A machine polled often."""
     options: dict[str, Any] = {"gather": ("time", "load"), "labels": (), "timeout": interval, "login_timeout": 10.0}
-    return Machine(**{**options, "name": name, "interval": interval, "interval_text": f"{interval:g}s", **login, **changes})
+    return Machine(
+        **{**options, "name": name, "interval": interval, "interval_text": f"{interval:g}s", **login, **changes}
+    )
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=50, unique=True), st.floats(0.1, 3600))
@@ -133,7 +135,7 @@ def test_a_failing_machine_is_left_alone(rig: Rig, login: Callable[..., Login]) 
 
 
 def test_reload_touches_only_what_changed(rig: Rig, login: Callable[..., Login]) -> None:
-    """A change of one machine, a new one and a removed one leave the connection and the standing of the others alone."""
+    """A machine changed, a new one and a removed one leave the connection and the standing of the others alone."""
     with SshServer(shell()) as server:
         there = login(server)
         stays, changes, goes = (machine(there, name) for name in ("stays", "changes", "goes"))

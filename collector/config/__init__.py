@@ -12,6 +12,8 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +94,7 @@ class Setting(NamedTuple):
 
 
 Settings = dict[str, Setting]
+KeyProblem = Callable[[Path], str | None]
 
 
 def find(argument: str | None) -> Path:
@@ -111,24 +114,20 @@ def load(
     gatherers: Collection[str],
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
-    key_problem: Callable[[Path], str | None] | None = None,
+    key_problem: KeyProblem | None = None,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
     `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
-    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; `key_problem` says what is wrong
-    with a key file, if anything.
+    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; they are not read here, but
+    `key_problem` may read a key, and say what is wrong with it.
     """
     problems: Problems = []
-    files = {path: read(path, problems)}
-    collector = _settle_all(("collector",), files[path], collector_converters(), problems)
-    for file in _included(collector, path.parent, problems):
-        if file not in files:
-            files[file] = read(file, problems)
+    files, collector = _read_all(path, problems)
     _check_names(files, problems)
-
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
-    fleet: dict[str, Settings] = {}
+    machines: list[Machine] = []
+    named: set[tuple[str, Setting]] = set()
     for file, sections in files.items():
         converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
         shared = {option: converter for option, converter in converters.items() if option != "host"}
@@ -138,17 +137,30 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
-            fleet[section.place.section] = settings
+            if settings["enabled"].value:
+                named.update((option, settings[option]) for option in FILES)
+                # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
+                if not problems:
+                    machines.append(_machine(section.place.section, settings))
+    _check_files(named, key_problem, problems)
 
-    polled = {name: settings for name, settings in fleet.items() if settings["enabled"].value}
-    _check_files(polled.values(), key_problem, problems)
-    if not fleet and "include" not in collector and (files[path] or not problems):
+    empty = not any(map(_is_machine, chain.from_iterable(files.values())))
+    if empty and "include" not in collector and (files[path] or not problems):
         problems.append((Place(path), "no machine; add a section for each, such as [web1], with host = its address"))
     if problems:
         raise ConfigError(in_order(problems, files))
-    machines = tuple(_machine(name, settings) for name, settings in polled.items())
     daemon = {option: collector[option].value if option in collector else value for option, value in DAEMON.items()}
-    return Config(files=tuple(files), machines=machines, **daemon)
+    return Config(files=tuple(files), machines=tuple(machines), **daemon)
+
+
+def _read_all(path: Path, problems: Problems) -> tuple[dict[Path, list[Section]], Settings]:
+    """Return the sections of each file, `path` first, and what [collector] sets."""
+    files = {path: read(path, problems)}
+    collector = _settle_all(("collector",), files[path], collector_converters(), problems)
+    for file in _included(collector, path.parent, problems):
+        if file not in files:
+            files[file] = read(file, problems)
+    return files, collector
 
 
 def _included(collector: Settings, folder: Path, problems: Problems) -> Iterator[Path]:
@@ -256,18 +268,18 @@ def _origin(setting: Setting) -> str:
     return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
 
-def _check_files(
-    fleet: Collection[Settings], key_problem: Callable[[Path], str | None] | None, problems: Problems
-) -> None:
-    """Note the key files and known_hosts that cannot be used; each is looked at once for each place that names it."""
-    for option, hint in FILES.items():
-        for setting in {settings[option] for settings in fleet}:
-            if not setting.value:
-                continue
-            if fault := _file_fault(setting.value):
-                problems.append((setting.place(option), f"{setting.value}: {fault}; {hint}"))
-            elif option == "key_file" and key_problem and (fault := key_problem(setting.value) or ""):
-                problems.append((setting.place(option), fault))
+def _check_files(named: set[tuple[str, Setting]], key_problem: KeyProblem | None, problems: Problems) -> None:
+    """Note the key files and known_hosts that cannot be used; each file is looked at once."""
+    fault_of = cache(partial(_fault, key_problem=key_problem))
+    for option, setting in named:
+        if setting.value and (fault := fault_of(option, setting.value)):
+            problems.append((setting.place(option), fault))
+
+
+def _fault(option: str, path: Path, key_problem: KeyProblem | None) -> str | None:
+    if fault := _file_fault(path):
+        return f"{path}: {fault}; {FILES[option]}"
+    return key_problem(path) if key_problem and option == "key_file" else None
 
 
 def _file_fault(path: Path) -> str:

@@ -66,7 +66,7 @@ def _checked(converters: Converters) -> Converters:
     """Return these and the times, which every section may set, as converters that check texts and remember them."""
     timeout = partial(duration, least=0.01, most=DAY)
     times = {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
-    every = {**times, **converters}
+    every: Converters = {**times, **converters}
     return {option: cache(partial(_convert, option, converter)) for option, converter in every.items()}
 
 
@@ -203,8 +203,8 @@ def user(text: str) -> str:
 
 def listen(text: str) -> tuple[str, int]:
     """Return host and port of `127.0.0.1:9822`, `[::1]:9822` or `:9822` (the host is empty: all interfaces)."""
-    address, colon, port = text.rpartition(":")
-    if not colon or (":" in address and not address.startswith("[")):
+    address, _, port = text.rpartition(":")
+    if ":" not in text or not WHOLE.fullmatch(port) or (":" in address and not address.startswith("[")):
         raise ValueError(f"not an address and a port: {quoted(text)}; write 127.0.0.1:9822, [::1]:9822 or :9822")
     return host(address) if address else "", whole(port, 0, 65535)
 

@@ -188,7 +188,9 @@ class KnownHosts:
             where = ", ".join(f"{entry.kind} {fingerprint(entry.blob)} (line {entry.line})" for entry in others)
             raise HostKeyChanged(f"{mine} is not the one in {self._path}: {where}; find out why before you replace it")
         name = host if port == 22 else f"[{host}]:{port}"
-        raise HostKeyUnknown(f"{mine} is not in {self._path}; compare it with the machine's own, then add a line for {name}")
+        raise HostKeyUnknown(
+            f"{mine} is not in {self._path}; compare it with the machine's own, then add a line for {name}"
+        )
 
     def kinds(self, host: str, port: int) -> list[str]:
         """Return the types of the keys that are known for a host, so that it can be asked for one of these."""

@@ -21,8 +21,10 @@ from collector.errors import PollError
 
 
 class Phase(NamedTuple):
-    """What is waited for in a phase, and the error when it is cut by the deadline, when the connection breaks, and when the
-    server says no or something that makes no sense."""
+    """What is waited for, and the error of each way to fail.
+
+    `cut` by the deadline, `broken` when the connection ends, `refused` when the server says no or makes no sense.
+    """
 
     what: str
     cut: type[PollError]
@@ -56,7 +58,7 @@ def translate(phase: Phase, error: Exception) -> PollError | None:
     return None if kind is None else kind(f"waiting for {phase.what}: {describe(error)}")
 
 
-def _kind(phase: Phase, error: Exception) -> type[PollError] | None:
+def _kind(phase: Phase, error: Exception) -> type[PollError] | None:  # noqa: PLR0911 (a table)
     """Sort a foreign exception; the special ones stand above the general ones."""
     match error:
         case socket.gaierror() | UnicodeError():

@@ -1,17 +1,17 @@
 """From a machine's address to a shell on it: socket, key exchange, host key, login, channel.
 
-Paramiko's Transport is tuned here, and only here are its private names used; tests/test_paramiko_contract.py fails by name when
-one of them changes.
+Paramiko's Transport is tuned here, and only here are its private names used; tests/test_paramiko_contract.py fails by
+name when one of them changes.
 """
 
 import logging
 import re
 import socket
 from collections.abc import Callable, Sequence
+from threading import Event
 from time import monotonic
 from typing import Any
 
-from threading import Event
 from gevent.monkey import get_original
 from paramiko import Channel, Message, PKey, Transport
 from paramiko.packet import Packetizer
@@ -47,7 +47,7 @@ THROTTLED = re.compile(r"Exceeded MaxStartups|Not allowed at this time")
 numeric_getaddrinfo: Callable[..., Sequence[Any]] = get_original("socket", "getaddrinfo")
 
 UNSENT_FOR = 20_000
-"""Milliseconds (TCP_USER_TIMEOUT) until what nobody acknowledges ends a connection; the kernel's own way takes 15 minutes."""
+"""Milliseconds (TCP_USER_TIMEOUT) until what nobody acknowledges ends a connection; the kernel would take 15 minutes."""
 
 
 class TunedPacketizer(Packetizer):
@@ -165,8 +165,10 @@ class TunedTransport(Transport):
         raise SSHException(f"{type(error).__name__}: {error}") from error
 
     def prefer_host_keys(self, known: list[str]) -> None:
-        """Ask first for a host key of a type that is known, so that a server with several shows one that can be checked."""
-        algorithms = {name for kind in known for name in ([kind] if kind != "ssh-rsa" else ["rsa-sha2-512", "rsa-sha2-256"])}
+        """Ask first for a host key of a known type, so that a server with several shows one that can be checked."""
+        algorithms = {
+            name for kind in known for name in ([kind] if kind != "ssh-rsa" else ["rsa-sha2-512", "rsa-sha2-256"])
+        }
         options = self.get_security_options()
         options.key_types = tuple(sorted(options.key_types, key=lambda kind: kind not in algorithms))
 
@@ -193,7 +195,7 @@ class Connection:
             raise EOFError from None
 
     def receive(self) -> bytes:
-        """Return what the program has written, at least a byte, waiting for it. Raises what `Deadline.during` translates."""
+        """Return what the program has written, waiting for a byte at least. Raises what `Deadline.during` translates."""
         data: bytes = self._channel.recv(65536)
         if not data:
             self._transport.check()
@@ -206,7 +208,7 @@ class Connection:
 
 
 def hang_up(transport: TunedTransport) -> None:
-    """Close a transport's socket: its greenlet wakes, wakes whoever waits, and ends. Transport.close() could wait for locks."""
+    """Close a transport's socket: its greenlet wakes whoever waits, and ends. Transport.close() could wait for locks."""
     transport.packetizer.close()
 
 
@@ -244,7 +246,8 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
     with deadline.during(CONNECT):
         for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             sock = socket.socket(family, kind, protocol)
-            # An address that does not answer leaves time for those after it: a name can have a broken IPv6 and a good IPv4.
+            # An address that does not answer leaves time for those after it: a name can have a broken IPv6 and a good
+            # IPv4.
             sock.settimeout(max(1.0, deadline.remaining / left))
             try:
                 sock.connect(address)
@@ -262,7 +265,7 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 def resolve(host: str, port: int) -> Sequence[Any]:
-    """Return the host's addresses, as getaddrinfo does. What is an address already does not wait for the resolver's threads."""
+    """Return the host's addresses, as getaddrinfo does; what is an address already does not wait for a resolver."""
     try:
         return numeric_getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:

@@ -1,7 +1,8 @@
 """The status page as HTML, all of it, so that it reads without JavaScript; static/status.js then keeps it fresh.
 
 A row has the same shape here and there: the page's `<template>`s are rows of this module without words, and both fill
-the slots, the elements with `data-slot`. What machines are called and say is hostile: all of it is escaped.
+the slots, the elements with `data-slot`. What machines are called and say is hostile: all of it is escaped. Roles are
+spelled out because a table loses its own when a narrow window makes it a list of cards.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ def chip(chip: Chip) -> str:
 def column(name: str, href: str, direction: str) -> str:
     """Render the head of a column; its link sorts."""
     return (
-        f'<th scope="col" class="{name}" data-column="{name}" aria-sort="{direction}">'
+        f'<th role="columnheader" scope="col" class="{name}" data-column="{name}" aria-sort="{direction}">'
         f'<a href="{escape(href)}">{COLUMNS[name]}</a></th>'
     )
 
@@ -92,7 +93,7 @@ def row(said: Mapping[str, Any]) -> str:
         return f'<{tag} data-slot="{name}">{escape(str(said.get(name) or ""))}</{tag}>'
 
     def cell(name: str, content: str) -> str:
-        return f'<td class="{name}" data-label="{COLUMNS[name]}">{content}</td>'
+        return f'<td role="cell" class="{name}" data-label="{COLUMNS[name]}">{content}</td>'
 
     state = said["state"]
     mark = f'<span class="mark" aria-hidden="true">{MARKS.get(state, "")}</span> {slot("state")}'
@@ -104,13 +105,15 @@ def row(said: Mapping[str, Any]) -> str:
             *(cell(name, slot(name)) for name in ("load1", "load5", "load15")),
         ]
     else:
-        middle = [f'<td class="why" colspan="5">{slot("reason", "b")} {slot("text")} {slot("since", "small")}</td>']
+        middle = [
+            f'<td role="cell" class="why" colspan="5">{slot("reason", "b")} {slot("text")} {slot("since", "small")}</td>'
+        ]
     cells = [
         cell("state", mark),
-        f'<th scope="row" class="name">{slot("name")} {slot("host", "small")} {slot("labels", "small")}</th>',
+        f'<th role="rowheader" scope="row" class="name">{slot("name")} {slot("host", "small")} {slot("labels", "small")}</th>',
         *middle,
         cell("polled", slot("polled")),
         cell("took", slot("took")),
     ]
     name, clock = escape(str(said.get("name", ""))), said.get("clock", "")
-    return f'<tr data-name="{name}" data-state="{state}" data-clock="{clock}">{"".join(cells)}</tr>'
+    return f'<tr role="row" data-name="{name}" data-state="{state}" data-clock="{clock}">{"".join(cells)}</tr>'

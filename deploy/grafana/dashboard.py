@@ -204,10 +204,11 @@ def number(title: str, description: str, expr: str, unit: str = "short") -> stat
     )
 
 
-def graph(title: str, description: str, unit: str, *queries: Query, width: int = 12) -> timeseries.Panel:
-    """Lines over time, and beside them a table of their last and greatest values."""
+def graph(title: str, description: str, unit: str, *queries: Query) -> timeseries.Panel:
+    """Lines over time from zero up, and below them a table of their last and greatest values."""
     return (
         timeseries.Panel()
+        .min(0)
         .title(title)
         .description(description)
         .datasource(DATASOURCE)
@@ -228,9 +229,15 @@ def graph(title: str, description: str, unit: str, *queries: Query, width: int =
             .sort_desc(True)
         )
         .tooltip(build.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
-        .span(width)
+        .span(12)
         .height(9)
     )
+
+
+def signed(panel: timeseries.Panel) -> timeseries.Panel:
+    """Lines that may go below zero as well."""
+    panel.build().field_config.defaults.min_val = None
+    return panel
 
 
 def worst(title: str, description: str, unit: str, expr: str) -> timeseries.Panel:
@@ -243,7 +250,7 @@ def worst(title: str, description: str, unit: str, expr: str) -> timeseries.Pane
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
     """The lines as areas, one on top of the other."""
-    return panel.min(0).fill_opacity(40).stacking(build.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    return panel.fill_opacity(40).stacking(build.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
 
 
 def limit(panel: timeseries.Panel, value: float) -> timeseries.Panel:
@@ -448,7 +455,10 @@ def machine_now() -> list[Panel]:
             "s",
         ),
         number(
-            "Memory used", "What is not available to programs without swapping.", f"1 - {memory_left(ONE)}", "percentunit"
+            "Memory used",
+            "What is not available to programs without swapping.",
+            f"1 - {memory_left(ONE)}",
+            "percentunit",
         ).thresholds(steps(GREEN, (0.9, RED))),
         number("Load", "Over one minute.", load(ONE)),
         number(
@@ -489,16 +499,16 @@ def machine() -> list[Panel]:
     loads = [line(f"node_load{minutes}{{{ONE}}}", f"{minutes} min") for minutes in (1, 5, 15)]
     return [
         *machine_now(),
-        painted(band(clock, "At most", "At least"), {"Offset": BLUE}),
+        painted(band(signed(clock), "At most", "At least"), {"Offset": BLUE}),
         painted(stacked(memory), {"Used": BLUE, "Cache": GREEN, "Free": GRAY, "Swap used": RED}),
-        graph("Load", "Load averages.", "short", *loads).min(0),
+        graph("Load", "Load averages.", "short", *loads),
         graph(
             "Polls and logins",
             "How long the last poll and the last login took.",
             "s",
             line(f"ssh_poll_duration_seconds{{{ONE}}}", "Poll"),
             line(f"ssh_login_duration_seconds{{{ONE}}}", "Login"),
-        ).min(0),
+        ),
         stacked(
             graph(
                 "Failures by reason",
@@ -521,7 +531,7 @@ def machine() -> list[Panel]:
 def clocks() -> list[Panel]:
     """The clocks of the fleet."""
     offset, error = f"ssh_clock_offset_seconds{{{FLEET}}}", f"ssh_clock_offset_error_seconds{{{FLEET}}}"
-    spread = graph(
+    offsets = graph(
         "Clock offsets of the fleet",
         "All clocks lie within the band, errors of measurement included. A median away from zero means that the "
         "collector's own clock is off.",
@@ -536,29 +546,30 @@ def clocks() -> list[Panel]:
         "s",
         greatest(clock_excess(FLEET)),
     )
-    return [painted(band(spread, "At most", "At least"), {"Median": BLUE}), limit(excess, 0.05)]
+    return [painted(band(signed(offsets), "At most", "At least"), {"Median": BLUE}), limit(signed(excess), 0.05)]
 
 
 def memory_and_load() -> list[Panel]:
     """Memory and load of the fleet."""
     return [
         limit(
-            worst("Memory used", "The share of memory that programs cannot get.", "percentunit", f"1 - bottomk({WORST}, {memory_left(FLEET)})"),
+            worst(
+                "Memory used",
+                "The share of memory that programs cannot get.",
+                "percentunit",
+                f"1 - bottomk({WORST}, {memory_left(FLEET)})",
+            ),
             0.9,
-        )
-        .min(0)
-        .max(1),
+        ).max(1),
         graph(
             "Memory used over the fleet",
             "Half of the machines use less than the median, one in ten more than the 90 % line.",
             "percentunit",
             line(f"1 - quantile(0.1, {memory_left(FLEET)})", "90 %"),
             line(f"1 - quantile(0.5, {memory_left(FLEET)})", "Median"),
-        )
-        .min(0)
-        .max(1),
-        worst("Load", "Load over one minute. What is much depends on the machine's cores.", "short", greatest(load(FLEET))).min(
-            0
+        ).max(1),
+        worst(
+            "Load", "Load over one minute. What is much depends on the machine's cores.", "short", greatest(load(FLEET))
         ),
         limit(
             worst(
@@ -568,9 +579,7 @@ def memory_and_load() -> list[Panel]:
                 greatest(load_per_core(FLEET)),
             ),
             2,
-        )
-        .min(0)
-        .no_value("The number of cores is not known: nothing gathers node_cpu_seconds_total"),
+        ).no_value("The number of cores is not known: nothing gathers node_cpu_seconds_total"),
     ]
 
 
@@ -605,17 +614,19 @@ def polls() -> list[Panel]:
             "Logins a second, over all machines. Sessions are kept, so a steady stream means that something ends them.",
             "suffix:/s",
             line(f"sum({logins})", "Logins"),
-        ).min(0),
+        ),
         worst(
             "Logins by machine",
             "Logins in the time shown: machines whose sessions do not last.",
             "short",
-            f"increase(ssh_logins_total{{{FLEET}}}[$__range])",
-        ).min(0),
+            greatest(f"increase(ssh_logins_total{{{FLEET}}}[$__range])"),
+        ),
         graph(
             "Duration of polls", "The last poll of each machine.", "s", *spread(f"ssh_poll_duration_seconds{{{FLEET}}}")
-        ).min(0),
-        worst("Slowest machines", "How long the last poll took.", "s", f"ssh_poll_duration_seconds{{{FLEET}}}").min(0),
+        ),
+        worst(
+            "Slowest machines", "How long the last poll took.", "s", greatest(f"ssh_poll_duration_seconds{{{FLEET}}}")
+        ),
         graph(
             "Sweep, and one after another",
             "How long a sweep over all machines of an interval took, and how long its polls would have taken one after "
@@ -623,13 +634,13 @@ def polls() -> list[Panel]:
             "s",
             line(f"collector_sweep_duration_seconds{{{DAEMON}}}", "Sweep, every {{interval}}"),
             line(f"collector_sweep_sequential_seconds{{{DAEMON}}}", "One after another, every {{interval}}"),
-        ).min(0),
+        ),
         graph(
             "Duration of logins",
             "The last login of each machine.",
             "s",
             *spread(f"ssh_login_duration_seconds{{{FLEET}}}"),
-        ).min(0),
+        ),
     ]
 
 
@@ -676,7 +687,7 @@ def collector() -> list[Panel]:
             line(f"sum(collector_machines{{{DAEMON}}})", "Machines"),
             line(f"sum(collector_machines_up{{{DAEMON}}})", "Up"),
             line(f"sum(collector_sessions{{{DAEMON}}})", "Sessions"),
-        ).min(0),
+        ),
         limit(
             graph(
                 "Lag of the hub",
@@ -686,27 +697,27 @@ def collector() -> list[Panel]:
                 line(f"histogram_quantile(0.5, {lag})", "{{instance}}: median"),
             ),
             0.5,
-        ).min(0),
-        graph("Processor", "Of one core.", "percentunit", line(cpu, "{{instance}}")).min(0),
+        ),
+        graph("Processor", "Of one core.", "percentunit", line(cpu, "{{instance}}")),
         graph(
             "Memory",
             "Resident memory of the process.",
             "bytes",
             line(of_collector(f"process_resident_memory_bytes{{{DAEMON}}}"), "{{instance}}"),
-        ).min(0),
+        ),
         graph(
             "Missed polls",
             "Polls a second that were due while the one before was still under way.",
             "suffix:/s",
             line(rate("collector_polls_missed_total", DAEMON), "{{instance}}"),
-        ).min(0),
+        ),
         graph(
             "Open files",
             "Descriptors of the process, a connection each, and how many it may have.",
             "short",
             line(of_collector(f"process_open_fds{{{DAEMON}}}"), "{{instance}}: open"),
             line(of_collector(f"process_max_fds{{{DAEMON}}}"), "{{instance}}: allowed"),
-        ).min(0),
+        ),
     ]
 
 
