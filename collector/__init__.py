@@ -1,4 +1,4 @@
-"""The collector: every interval a greenlet asks each machine for its time, memory and load, and a page shows the answers.
+"""The collector: a greenlet asks each machine for its time, memory and load, and a page shows the answers.
 
 The way of the data is the way of the modules; nothing flows back:
 

@@ -24,7 +24,7 @@ HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", 
 
 
 def run(path: Path, sections: Sequence[str], connect: bool) -> int:
-    """Check a configuration, and its machines if told; print what was found, return the exit code. Raises ConfigError."""
+    """Check a configuration, and its machines if told; print what was found. Raises ConfigError."""
     config, keys = read(path)
     posts = choose(config, keys, sections)
     if not connect:

@@ -23,7 +23,7 @@ Connect = Callable[[Machine, Deadline, str], Connection]
 
 
 class Reading(NamedTuple):
-    """One answer and the clocks around it: `sent`, the collector's wall clock when it asked, and `round_trip`, in seconds."""
+    """One answer and the clocks around it: `sent` is the collector's wall clock when it asked; in seconds."""
 
     answer: Answer
     sent: float

@@ -93,7 +93,7 @@ def settle(post: Post, snapshot: Snapshot) -> None:
 
 
 def tell(standing: Standing, snapshot: Snapshot) -> None:
-    """Log a machine's change of state, once: up, down for another reason, a gatherer without data or with data again."""
+    """Log a machine's change of state, once: up, down for another reason, a gatherer with or without data."""
     before, name = standing.snapshot, standing.machine.name
     was = before.failure.reason if before and before.failure else None
     if snapshot.failure:
@@ -114,7 +114,7 @@ def tell(standing: Standing, snapshot: Snapshot) -> None:
 
 @dataclass(slots=True, eq=False)
 class Figures:
-    """One sweep, in seconds: the greatest time from a due moment to the end of its poll, the sum of the polls' durations.
+    """One sweep, in seconds: the greatest time from a due moment to the end of its poll, the sum of all durations.
 
     `awaited` is the due moment that is handed out next (monotonic).
     """

@@ -18,7 +18,7 @@ from collector.sweep import Figures
 LAG_EVERY = 0.1
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()
 
 
 class FleetCollector(Collector):
@@ -61,7 +61,7 @@ class Telemetry:
         )
         self.missed = Counter(
             "collector_polls_missed_total",
-            "Due moments that passed while the machine's last poll or login was under way, or the collector stood still.",
+            "Due moments that passed while the last poll or login was under way, or the collector stood still.",
             registry=registry,
         )
         self._lag = Histogram(

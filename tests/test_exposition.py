@@ -83,14 +83,18 @@ def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
 
 def test_text_is_the_librarys() -> None:
     """The page in the text format is what generate_latest makes of the same samples."""
-    assert page(fleet(), CollectorRegistry()) == generate_latest(oracle(fleet()))
+    machines = fleet()
+
+    assert page(machines, CollectorRegistry()) == generate_latest(oracle(machines))
 
 
 def test_openmetrics_is_the_librarys() -> None:
     """The page in OpenMetrics is what the library makes of the same samples, and its parser takes it."""
-    actual = page(fleet(), CollectorRegistry(), openmetrics=True)
+    machines = fleet()
 
-    assert actual == generate_openmetrics(oracle(fleet()))
+    actual = page(machines, CollectorRegistry(), openmetrics=True)
+
+    assert actual == generate_openmetrics(oracle(machines))
     assert {family.name for family in text_string_to_metric_families(actual.decode())} >= {"ssh_up", "node_cpu_seconds"}
 
 

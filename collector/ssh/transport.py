@@ -47,7 +47,7 @@ THROTTLED = re.compile(r"Exceeded MaxStartups|Not allowed at this time")
 numeric_getaddrinfo: Callable[..., Sequence[Any]] = get_original("socket", "getaddrinfo")
 
 UNSENT_FOR = 20_000
-"""Milliseconds (TCP_USER_TIMEOUT) until what nobody acknowledges ends a connection; the kernel would take 15 minutes."""
+"""Milliseconds (TCP_USER_TIMEOUT) until what nobody acknowledges ends a connection; the kernel takes 15 minutes."""
 
 
 class TunedPacketizer(Packetizer):
@@ -195,7 +195,7 @@ class Connection:
             raise EOFError from None
 
     def receive(self) -> bytes:
-        """Return what the program has written, waiting for a byte at least. Raises what `Deadline.during` translates."""
+        """Return what the program has written, a byte at least. Raises what `Deadline.during` translates."""
         data: bytes = self._channel.recv(65536)
         if not data:
             self._transport.check()
@@ -208,7 +208,7 @@ class Connection:
 
 
 def hang_up(transport: TunedTransport) -> None:
-    """Close a transport's socket: its greenlet wakes whoever waits, and ends. Transport.close() could wait for locks."""
+    """Close a transport's socket: its greenlet wakes whoever waits, and ends. Transport.close() may wait for locks."""
     transport.packetizer.close()
 
 
