@@ -183,5 +183,5 @@ def test_no_service_starts_while_packages_are_installed(tmp_path: Path, policy: 
     environment = {"PATH": f"{apt.parent}:{os.environ['PATH']}", "ANSWERS": str(answers), "POLICY": policy}
     argv = ["unshare", "--mount", "sh", "-ec", IN_PRIVATE, "sh", str(PACKAGES), "no-such-program=ape"]
     _, said = run(*argv, **environment)
-    assert "update 101\ninstall 101\n" == answers.read_text().replace("-qq", "install")
+    assert "update 101\ninstall 101\n" == answers.read_text()
     assert said.endswith(f"/usr/sbin/policy-rc.d\n{policy}" if policy else "ape\n")

@@ -1,12 +1,13 @@
 """The status page in a real browser: it follows the fleet without being loaded again, and says when nobody answers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gevent.event import Event
 from rig.needs import program
 from rig.wait import until
 from selenium import webdriver
@@ -83,6 +84,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield driver
     finally:
         driver.quit()
+        # quit() leaves its connection to chromedriver open.
+        driver.command_executor.close()  # type: ignore[union-attr]
 
 
 def visit(browser: webdriver.Chrome, server: Server, query: str = "") -> None:
@@ -113,13 +116,19 @@ def colour(browser: webdriver.Chrome, name: str) -> list[int]:
     return [int(part) for part in browser.execute_script(RED, cell).strip("rgba()").split(",")[:3]]
 
 
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    """What the browser's console has said since the last call."""
+    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in entries]
+
+
 def wait_for_states(browser: webdriver.Chrome, wanted: dict[str, str]) -> None:
     """Wait until the rows show these states, whatever their order."""
     until(lambda: rows(browser) == wanted, f"the page shows {wanted}", 60)
 
 
 def test_a_machine_that_goes_down_turns_red_in_place(browser: webdriver.Chrome) -> None:
-    """Of six machines one fails and recovers; its row says so in colour, word and reason, without a load of the page."""
+    """Of six machines one fails and recovers; its row says so in colour, word and reason, without a new load."""
     fleet = all_up(*(f"ssh{number}" for number in range(6)))
     up = {standing.machine.name: "up" for standing in fleet}
     with serving(fleet) as server:
@@ -155,7 +164,7 @@ def test_it_says_when_the_collector_does_not_answer(browser: webdriver.Chrome) -
     """While nobody answers a notice stands on the page; once somebody does it goes, without a load of the page."""
     fleet = all_up("ssh0")
     with serving(fleet) as server:
-        port = server.server_port
+        port = int(server.server_port or 0)
         visit(browser, server)
         assert not find(browser, "#lost").is_displayed()
     until(lambda: find(browser, "#lost").is_displayed(), "the notice", 60)
@@ -194,23 +203,47 @@ def test_what_machines_say_is_never_run(browser: webdriver.Chrome, evil: str) ->
 
 
 def test_nothing_of_the_page_breaks_its_own_policy(browser: webdriver.Chrome) -> None:
-    """Chromium has no complaint about the page: no script, style or picture that its policy forbids, no missing file."""
-    browser.get_log("browser")
+    """Chromium complains of nothing: no script, style or picture that the policy forbids, no missing file."""
+    complaints(browser)
     with serving(all_up("ssh0")) as server:
         visit(browser, server)
         until(lambda: "UTC" not in find(browser, "#seen").text, "the first update", 60)
-        complaints: list[dict[str, Any]] = browser.get_log("browser")
-    assert [] == [complaint["message"] for complaint in complaints]
+        assert [] == complaints(browser)
 
 
-def test_it_fits_a_telephone(browser: webdriver.Chrome) -> None:
-    """On a narrow screen nothing has to be scrolled sideways to."""
+def test_a_slow_collector_is_asked_one_thing_at_a_time(browser: webdriver.Chrome) -> None:
+    """While a question is unanswered the page asks no other, however long that takes."""
+    site = Site(all_up("ssh0"), lambda openmetrics: b"", lambda: True, None, lambda: 1003.0)
+    go, asked = Event(), []
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/machines.json":
+            asked.append(environ)
+            go.wait()
+        return site(environ, start_response)
+
+    server = serve(bind("127.0.0.1", 0), slow)
+    server.start()
+    try:
+        visit(browser, server)
+        until(lambda: browser.execute_script("return performance.now() > 5000"), "two intervals have passed")
+        assert 1 == len(asked)
+        go.set()
+        until(lambda: len(asked) > 1, "the next question")
+    finally:
+        go.set()
+        server.stop(timeout=1)
+
+
+@pytest.mark.parametrize("width", [375, 800, 1024, 1280, 1920])
+def test_it_fits_the_window(browser: webdriver.Chrome, width: int) -> None:
+    """Nothing has to be scrolled sideways to, not even on a telephone."""
     fleet = all_up("a-machine-with-a-rather-long-name.example.net", "ssh1")
     fleet["ssh1"].snapshot = replace(DOWN, failure=Failure("closed", "x" * 300))
     with serving(fleet) as server:
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+            {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
         )
         try:
             visit(browser, server)

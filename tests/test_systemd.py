@@ -157,16 +157,19 @@ def test_a_reload_takes_a_new_machine_and_touches_no_other(started: Service) -> 
     pid = started.show("MainPID")
     started.poll("ssh0", "ssh1", "ssh2")
     started.systemctl("reload")
+    assert {"": 3.0} == started.series("collector_machines"), "the reload was not waited for"
     until(lambda: started.all_up(*MACHINES), "the new machine is up")
     assert dict.fromkeys(MACHINES, 1.0) == started.series("ssh_logins_total")
     assert pid == started.show("MainPID")
 
 
 def test_a_reload_of_a_bad_configuration_changes_nothing(started: Service) -> None:
-    """A reload that finds a mistake says so, and the machines are polled as before."""
+    """A reload that finds a mistake fails and says so, and the machines are polled as before."""
     started.file("conf.d/machines.ini").write_text("[ssh0]\nhots = 127.0.0.1\n")
-    started.systemctl("reload")
-    until(lambda: started.series("collector_config_last_reload_successful") == {"": 0.0}, "the reload is noted as failed")
+    assert started.testbed.attempt("systemctl", "reload", "collector").returncode != 0
+    until(
+        lambda: started.series("collector_config_last_reload_successful") == {"": 0.0}, "the reload is noted as failed"
+    )
     assert started.all_up("ssh0", "ssh1")
     assert "did you mean host?" in started.journal
     assert "active" == started.show("ActiveState")

@@ -69,12 +69,12 @@ class Connection(WSGIHandler):
     def __init__(self, sock: socket.socket, address: Any, server: "Server") -> None:
         super().__init__(sock, address, server, rfile=BytesIO())  # type: ignore[call-arg]
         self._received = bytearray()
-        # The head and the body of an answer are two writes; Nagle's algorithm would hold the second one back.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle(self) -> None:
         """Serve the connection until it ends. Nothing is raised."""
         try:
+            # The head and the body of an answer are two writes; Nagle's algorithm would hold the second one back.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._serve()
         except Refusal as refusal:
             self._refuse(refusal)
@@ -170,7 +170,7 @@ class Connection(WSGIHandler):
         except (Gone, Refusal):
             raise
         except Exception:
-            log.exception("a mistake of the collector's in answering %s", request.path)
+            log.exception("a mistake of the collector's in answering %r", request.path)
             self._excuse("The collector made a mistake; its log has more.")
         except gevent.Timeout as timeout:
             if timeout is not deadline:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any, cast
 
+import gevent
 from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
@@ -158,7 +159,7 @@ class Site:
             return say("Reloading by the web is off; [collector] web_reload = yes turns it on.", "403 Forbidden")
         if not same_origin(environ):
             return say("Another site's page may not reload the configuration.", "403 Forbidden")
-        problems = self._reload()
+        problems = undisturbed(self._reload)
         if problems:
             return say("\n".join([*problems, "The configuration before stays in force."]), "400 Bad Request")
         return say("The configuration is loaded.")
@@ -189,6 +190,20 @@ class Site:
             return response
         body = self._pack(lambda: response.body)
         return replace(response, body=body, headers=(*response.headers, ("Content-Encoding", "gzip")))
+
+
+def undisturbed(work: Callable[[], list[str]]) -> list[str]:
+    """Do some work in a greenlet of its own: the deadline of an answer ends the waiting for it, not the work."""
+    done: AsyncResult[list[str]] = AsyncResult()
+
+    def do() -> None:
+        try:
+            done.set(work())
+        except Exception as error:
+            done.set_exception(error)
+
+    gevent.spawn(do)
+    return done.get()  # type: ignore[return-value]
 
 
 def say(text: str, status: str = "200 OK", *headers: tuple[str, str]) -> Response:

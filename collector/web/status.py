@@ -105,12 +105,12 @@ def row(said: Mapping[str, Any]) -> str:
             *(cell(name, slot(name)) for name in ("load1", "load5", "load15")),
         ]
     else:
-        middle = [
-            f'<td role="cell" class="why" colspan="5">{slot("reason", "b")} {slot("text")} {slot("since", "small")}</td>'
-        ]
+        why = f"{slot('reason', 'b')} {slot('text')} {slot('since', 'small')}"
+        middle = [f'<td role="cell" class="why" colspan="5">{why}</td>']
+    who = f"{slot('name')} {slot('host', 'small')} {slot('labels', 'small')}"
     cells = [
         cell("state", mark),
-        f'<th role="rowheader" scope="row" class="name">{slot("name")} {slot("host", "small")} {slot("labels", "small")}</th>',
+        f'<th role="rowheader" scope="row" class="name">{who}</th>',
         *middle,
         cell("polled", slot("polled")),
         cell("took", slot("took")),

@@ -162,9 +162,9 @@ def texts(*values: tuple[str, str, str]) -> list[dashboard.ValueMapping]:
     return [dashboard.ValueMap(options=options)]
 
 
-STATES = texts(("1", "Up", GREEN), ("0", "Down", RED), ("-1", "Host key refused", PURPLE))
-DATA = texts(("1", "Data", GREEN), ("0", "No data", RED))
-YES = texts(("1", "Yes", GREEN), ("0", "No", RED))
+STATES = ("1", "Up", GREEN), ("0", "Down", RED), ("-1", "Host key refused", PURPLE)
+DATA = ("1", "Data", GREEN), ("0", "No data", RED)
+YES = ("1", "Yes", GREEN), ("0", "No", RED)
 
 
 def paint(colour: str) -> Setting:
@@ -205,10 +205,9 @@ def number(title: str, description: str, expr: str, unit: str = "short") -> stat
 
 
 def graph(title: str, description: str, unit: str, *queries: Query) -> timeseries.Panel:
-    """Lines over time from zero up, and below them a table of their last and greatest values."""
+    """Lines over time, zero in view, and below them a table of their last and greatest values."""
     return (
         timeseries.Panel()
-        .min(0)
         .title(title)
         .description(description)
         .datasource(DATASOURCE)
@@ -216,6 +215,7 @@ def graph(title: str, description: str, unit: str, *queries: Query) -> timeserie
         .unit(unit)
         .color_scheme(board.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .max_data_points(POINTS)
+        .axis_soft_min(0)
         .line_width(1)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.NEVER)
@@ -232,12 +232,6 @@ def graph(title: str, description: str, unit: str, *queries: Query) -> timeserie
         .span(12)
         .height(9)
     )
-
-
-def signed(panel: timeseries.Panel) -> timeseries.Panel:
-    """Lines that may go below zero as well."""
-    panel.build().field_config.defaults.min_val = None
-    return panel
 
 
 def worst(title: str, description: str, unit: str, expr: str) -> timeseries.Panel:
@@ -273,9 +267,7 @@ def band(panel: timeseries.Panel, upper: str, lower: str) -> timeseries.Panel:
     return panel.override_by_name(upper, [*edge, *fill]).override_by_name(lower, edge)
 
 
-def timeline(
-    title: str, description: str, states: list[dashboard.ValueMapping], query: Query, width: int = 12
-) -> statetimeline.Panel:
+def timeline(title: str, description: str, states: list[dashboard.ValueMapping], query: Query) -> statetimeline.Panel:
     """States over time, a bar for each series."""
     legend = build.VizLegendOptions().display_mode(common.LegendDisplayMode.LIST).show_legend(True)
     return (
@@ -290,7 +282,7 @@ def timeline(
         .thresholds(steps(GRAY))
         .show_value(common.VisibilityMode.NEVER)
         .legend(legend.placement(common.LegendPlacement.BOTTOM).calcs([]))
-        .span(width)
+        .span(12)
         .height(9)
     )
 
@@ -345,7 +337,9 @@ def machines() -> table.Panel:
         width=16,
     )
     looks = {
-        "state": column("State", mappings=STATES, custom__cellOptions={"type": "color-background", "mode": "basic"}),
+        "state": column(
+            "State", mappings=texts(*STATES), custom__cellOptions={"type": "color-background", "mode": "basic"}
+        ),
         "age": column("Last answer", unit="s", decimals=0),
         "offset": column("Clock offset", unit="s", decimals=3),
         "excess": column(
@@ -385,19 +379,24 @@ def failing() -> table.Panel:
     )
 
 
+def by_state() -> timeseries.Panel:
+    """How many machines were in each state; one query counts them all, so a line is called by its state's number."""
+    panel = graph(
+        "Machines by state",
+        "How many machines were up, down, or down for a refused host key.",
+        "short",
+        line(f'count_values("state", {state(FLEET)})', "{{state}}"),
+    )
+    for value, text, colour in STATES:
+        panel.override_by_name(value, [Setting("displayName", text), paint(colour)])
+    return stacked(panel)
+
+
 def fleet() -> list[Panel]:
     """How many machines are how, and the state of each."""
     bad, odd, refused = steps(GREEN, (1, RED)), steps(GREEN, (1, ORANGE)), steps(GREEN, (1, PURPLE))
     up, down = f"{state(FLEET)} == 1", f"{state(FLEET)} == 0"
     keys = f"{state(FLEET)} == -1"
-    by_state = graph(
-        "Machines by state",
-        "How many machines were up, down, or down for a refused host key.",
-        "short",
-        line(count(up), "Up"),
-        line(count(down), "Down"),
-        line(count(keys), "Host key refused"),
-    )
     return [
         number("Machines", "Machines in the collector's configuration.", f"count(ssh_up{{{FLEET}}})"),
         number("Up", "Machines that answered their last poll.", count(up)).thresholds(steps(RED, (1, GREEN))),
@@ -430,11 +429,11 @@ def fleet() -> list[Panel]:
         ).thresholds(steps(GREEN, (300, RED))),
         machines(),
         failing(),
-        painted(stacked(by_state), {"Up": GREEN, "Down": RED, "Host key refused": PURPLE}),
+        by_state(),
         timeline(
             "Machines that were down",
             f"When each was down; blank is up. At most {5 * WORST} machines at any moment.",
-            STATES,
+            texts(*STATES),
             line(f"bottomk({5 * WORST}, {worst_state(FLEET)} < 1)", "{{instance}}"),
         ).no_value("No machine was down"),
     ]
@@ -443,7 +442,7 @@ def fleet() -> list[Panel]:
 def machine_now() -> list[Panel]:
     """The latest of one machine, in numbers."""
     return [
-        number("State", "The last poll of the machine.", state(ONE)).mappings(STATES),
+        number("State", "The last poll of the machine.", state(ONE)).mappings(texts(*STATES)),
         number("Last answer", "Since the last poll that succeeded.", age(ONE), "s").thresholds(
             steps(GREEN, (300, RED))
         ),
@@ -496,11 +495,13 @@ def machine() -> list[Panel]:
         line(free, "Free"),
         line(f"node_memory_SwapTotal_bytes{{{ONE}}} - node_memory_SwapFree_bytes{{{ONE}}}", "Swap used"),
     )
+    beside = [Setting("custom.stacking", {"mode": "none"}), Setting("custom.fillOpacity", 0)]
+    memory = stacked(memory).override_by_name("Swap used", beside)
     loads = [line(f"node_load{minutes}{{{ONE}}}", f"{minutes} min") for minutes in (1, 5, 15)]
     return [
         *machine_now(),
-        painted(band(signed(clock), "At most", "At least"), {"Offset": BLUE}),
-        painted(stacked(memory), {"Used": BLUE, "Cache": GREEN, "Free": GRAY, "Swap used": RED}),
+        painted(band(clock, "At most", "At least"), {"Offset": BLUE}),
+        painted(memory, {"Used": BLUE, "Cache": GREEN, "Free": GRAY, "Swap used": RED}),
         graph("Load", "Load averages.", "short", *loads),
         graph(
             "Polls and logins",
@@ -522,7 +523,7 @@ def machine() -> list[Panel]:
         timeline(
             "Gatherers",
             "Which gatherers made something of the machine's answer; blank while it is down.",
-            DATA,
+            texts(*DATA),
             line(f"ssh_gather_success{{{ONE}}}", "{{gatherer}}"),
         ),
     ]
@@ -546,7 +547,7 @@ def clocks() -> list[Panel]:
         "s",
         greatest(clock_excess(FLEET)),
     )
-    return [painted(band(signed(offsets), "At most", "At least"), {"Median": BLUE}), limit(signed(excess), 0.05)]
+    return [painted(band(offsets, "At most", "At least"), {"Median": BLUE}), limit(excess, 0.05)]
 
 
 def memory_and_load() -> list[Panel]:
@@ -621,6 +622,13 @@ def polls() -> list[Panel]:
             "short",
             greatest(f"increase(ssh_logins_total{{{FLEET}}}[$__range])"),
         ),
+        *durations(),
+    ]
+
+
+def durations() -> list[Panel]:
+    """How long polls and logins take, one by one and all at once."""
+    return [
         graph(
             "Duration of polls", "The last poll of each machine.", "s", *spread(f"ssh_poll_duration_seconds{{{FLEET}}}")
         ),
@@ -644,10 +652,13 @@ def polls() -> list[Panel]:
     ]
 
 
-def collector() -> list[Panel]:
-    """The collector itself."""
-    lag = rate("collector_hub_lag_seconds_bucket", DAEMON)
-    cpu = of_collector(rate("process_cpu_seconds_total", DAEMON))
+def processor() -> str:
+    """The processor time that the collectors take, in seconds a second."""
+    return of_collector(rate("process_cpu_seconds_total", DAEMON))
+
+
+def collector_now() -> list[Panel]:
+    """The latest of the collector, in numbers."""
     reload = f"collector_config_last_reload_success_timestamp_seconds{{{DAEMON}}}"
     return [
         number("Collectors", "Collectors that answered Prometheus.", f"count(collector_build_info{{{DAEMON}}})"),
@@ -666,7 +677,7 @@ def collector() -> list[Panel]:
         number(
             "Processor per poll",
             "Processor time of the collector, everything included, by polls.",
-            f"sum({cpu}) / sum({rate('ssh_polls_total', DAEMON)})",
+            f"sum({processor()}) / sum({rate('ssh_polls_total', DAEMON)})",
             "s",
         ),
         number(
@@ -678,8 +689,16 @@ def collector() -> list[Panel]:
             "Configuration good",
             "Whether the last reload was taken.",
             f"min(collector_config_last_reload_successful{{{DAEMON}}})",
-        ).mappings(YES),
+        ).mappings(texts(*YES)),
         number("Configuration age", "Since a configuration was last taken.", f"time() - max({reload})", "s"),
+    ]
+
+
+def collector() -> list[Panel]:
+    """The collector itself."""
+    lag = rate("collector_hub_lag_seconds_bucket", DAEMON)
+    return [
+        *collector_now(),
         graph(
             "Sessions and machines",
             "Open sessions, machines that are up, and all machines.",
@@ -698,7 +717,7 @@ def collector() -> list[Panel]:
             ),
             0.5,
         ),
-        graph("Processor", "Of one core.", "percentunit", line(cpu, "{{instance}}")),
+        graph("Processor", "Of one core.", "percentunit", line(processor(), "{{instance}}")),
         graph(
             "Memory",
             "Resident memory of the process.",

@@ -16,7 +16,9 @@ def make(target: str, **variables: str | Path) -> subprocess.CompletedProcess[st
     """Run make in this tree, whatever its exit code; what it prints, diagnostics included, is `stdout`."""
     settings = [f"{name}={value}" for name, value in variables.items()]
     # No flags of the make that runs the tests.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    }
     return subprocess.run(
         ["make", "--no-print-directory", target, *settings],
         cwd=TREE,

@@ -18,7 +18,7 @@ import pytest
 
 SECONDS = 120.0
 GRACE = 15.0
-LINES = 500
+LINES = 5000
 """A test with thousands of greenlets does not want thousands of stacks."""
 
 

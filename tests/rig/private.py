@@ -44,6 +44,11 @@ def companions(pid: int) -> list[int]:
     return [other for other in _processes() if other != pid and space and _pid_namespace(other) == space]
 
 
+def state(pid: int) -> str:
+    """The letter for what a process is doing (proc(5)): T stands still, Z has ended; empty when it is gone."""
+    return "".join(_status(pid)[:1])
+
+
 def _hide(names: frozenset[str]) -> Iterator[str]:
     """Lay an empty layer over each folder that has one of the programs, and delete them there."""
     folders = {Path(folder).resolve() for folder in PROGRAMS}
@@ -61,11 +66,16 @@ def _processes() -> list[int]:
 
 
 def _parent(pid: int) -> int | None:
+    fields = _status(pid)
+    return int(fields[1]) if fields else None
+
+
+def _status(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat after the name (proc(5)): state, parent, …; none when there is no such process."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(status.rpartition(")")[2].split()[1])
+        return []
 
 
 def _pid_namespace(pid: int) -> str:

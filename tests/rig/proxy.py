@@ -29,6 +29,7 @@ from gevent.queue import Queue
 from gevent.server import StreamServer
 
 from rig.logins import Server
+from rig.servers import stop
 
 CHUNK = 65536
 UNDER_WAY = 64
@@ -104,7 +105,7 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.stop(timeout=0)
+        stop(self._server)
 
     def _serve(self, client: socket.socket, _: tuple[str, int]) -> None:
         self.connections += 1
@@ -142,12 +143,11 @@ class _Relay:
         ways = [_Way(self, self._client, self._server, self._proxy.up)]
         ways += [_Way(self, self._server, self._client, self._proxy.down)]
         greenlets = [gevent.spawn(step) for way in ways for step in (way.read, way.write)]
-        try:
-            self._over.wait()
-        finally:
-            gevent.killall(greenlets)
-            self._client.close()
-            self._server.close()
+        with self._client, self._server:
+            try:
+                self._over.wait()
+            finally:
+                gevent.killall(greenlets)
 
     def end(self, reset: bool) -> None:
         """End it now."""

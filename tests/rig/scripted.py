@@ -43,6 +43,8 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from paramiko import common
 
+from rig.servers import stop
+
 Script = Callable[[paramiko.Channel], None]
 Alter = Callable[[Iterator[bytes]], Iterable[bytes]]
 
@@ -117,7 +119,7 @@ class SshServer:
     ) -> None:
         self._server.close()
         self.hang_up()
-        self._server.stop(timeout=0)
+        stop(self._server)
         self.greenlets.kill()
 
     def hang_up(self) -> None:

@@ -51,12 +51,19 @@ class RawServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.stop(timeout=0)
+        stop(self._server)
 
     def _serve(self, connection: socket.socket, _: tuple[str, int]) -> None:
         self.connections += 1
         with suppress(OSError):  # The client went away, as it should.
             self._behaviour(connection)
+
+
+def stop(server: StreamServer) -> None:
+    """End a server and its connections; one that was only just taken begins first, so that it can end in order."""
+    server.close()
+    gevent.sleep(0)
+    server.stop(timeout=0)
 
 
 def says_nothing(connection: socket.socket) -> None:

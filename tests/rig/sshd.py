@@ -35,7 +35,7 @@ from rig.keys import Key, known_hosts, make_key
 from rig.link import Namespace
 from rig.logins import Login
 from rig.needs import program
-from rig.private import children, companions, private
+from rig.private import children, companions, private, state
 from rig.users import BASH, HOMES, SH, User, make_homes, own_file, write_accounts
 from rig.wait import until
 
@@ -171,6 +171,7 @@ class Sshd:
         """Stop all processes where they are: connections stay open, and the kernel still accepts new ones."""
         for pid in (self.pid, *self.pids):
             _signal(pid, signal.SIGSTOP)
+        until(lambda: all(state(pid) == "T" for pid in (self.pid, *self.pids)), "all processes stand still")
 
     def thaw(self) -> None:
         """Let all processes go on."""

@@ -1,10 +1,10 @@
 """A real systemd, booted in half a second over a copy of this machine's files; see ../systemd-testbed.sh.
 
-    with Testbed(folder) as testbed:                        # `folder` is laid over /
-        testbed.run("systemctl", "start", "collector")
-        testbed.path("/etc/collector/collector.ini").write_text(...)
-        Sshd(tmp_path, [key], within=testbed.network)       # on the loopback interface of the testbed
-        with testbed.network.entered(): ...
+with Testbed(folder) as testbed:                        # `folder` is laid over /
+    testbed.run("systemctl", "start", "collector")
+    testbed.path("/etc/collector/collector.ini").write_text(...)
+    Sshd(tmp_path, [key], within=testbed.network)       # on the loopback interface of the testbed
+    with testbed.network.entered(): ...
 """
 
 import subprocess
@@ -30,7 +30,9 @@ class Testbed:
 
     def __enter__(self) -> Self:
         require(*NEEDS)
-        self._process = subprocess.Popen([PROGRAM, self._tree], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [PROGRAM, self._tree], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         pid = self._process.stdout.readline().strip()
         if not pid:
