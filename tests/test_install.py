@@ -42,6 +42,7 @@ def run(*argv: str | Path, **environment: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     return done.returncode, done.stdout
 

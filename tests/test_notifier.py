@@ -1,6 +1,7 @@
 """What systemd hears from `systemd.Notifier`: real datagrams in a real socket."""
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -83,15 +84,13 @@ def test_an_abstract_address_begins_with_an_at_sign() -> None:
 
 def test_a_full_socket_does_not_hold_us_up(manager: socket.socket, notifier: Notifier) -> None:
     """Datagrams that the manager is too slow for are dropped: nothing waits, nothing is raised."""
-    sent = 100_000
+    sent = 10_000
     for _ in range(sent):
         notifier.watchdog()
-    manager.setblocking(False)
     received = 0
-    with pytest.raises(BlockingIOError):
-        while received < sent:
-            manager.recv(MOST)
-            received += 1
+    while select.select([manager], [], [], 0)[0]:
+        manager.recv(MOST)
+        received += 1
     assert 0 < received < sent
 
 

@@ -19,7 +19,7 @@ import gevent
 import paramiko
 import pytest
 from rig import scripted
-from rig.keys import KINDS, known_hosts, make_key
+from rig.keys import KINDS, host_name, known_hosts, make_key
 from rig.limit import limit
 from rig.link import Link
 from rig.logins import Login, write_ini
@@ -53,11 +53,13 @@ def received(connection: socket.socket, most: int = 1 << 30) -> bytes:
 
 
 def run(login: Login, command: str = "echo hello") -> bytes:
-    """What a paramiko client gets for a command; whatever paramiko raises."""
+    """What a paramiko client gets for a command from a server that known_hosts knows; whatever paramiko raises."""
+    known = paramiko.HostKeys(str(login["known_hosts"])).lookup(host_name(login["host"], login["port"]))
+    (host_key,) = (known or {}).values()
     with socket.create_connection((login["host"], login["port"])) as connection:
         transport = paramiko.Transport(connection)
         try:
-            transport.connect(None, login["user"], pkey=paramiko.PKey.from_path(login["key_file"]))
+            transport.connect(host_key, login["user"], pkey=paramiko.PKey.from_path(login["key_file"]))
             channel = transport.open_session()
             channel.exec_command(command)
             channel.shutdown_write()

@@ -142,7 +142,7 @@ def test_the_example_is_good(service: Service) -> None:
 
 
 def test_it_starts_and_polls(service: Service) -> None:
-    """`systemctl start` returns when the daemon is ready; then it polls, and its status says how many machines are up."""
+    """`systemctl start` returns when the daemon is ready; it polls, and its status says how many machines are up."""
     service.override("WatchdogSec=3")  # The status is renewed as often as the watchdog hears of us.
     service.systemctl("start")
     assert ("active", "running") == (service.show("ActiveState"), service.show("SubState"))
@@ -167,9 +167,8 @@ def test_a_reload_of_a_bad_configuration_changes_nothing(started: Service) -> No
     """A reload that finds a mistake fails and says so, and the machines are polled as before."""
     started.file("conf.d/machines.ini").write_text("[ssh0]\nhots = 127.0.0.1\n")
     assert started.testbed.attempt("systemctl", "reload", "collector").returncode != 0
-    until(
-        lambda: started.series("collector_config_last_reload_successful") == {"": 0.0}, "the reload is noted as failed"
-    )
+    successful = "collector_config_last_reload_successful"
+    until(lambda: started.series(successful) == {"": 0.0}, "the reload is noted as failed")
     assert started.all_up("ssh0", "ssh1")
     assert "did you mean host?" in started.journal
     assert "active" == started.show("ActiveState")

@@ -1,10 +1,12 @@
-"""A real systemd, booted in half a second over a copy of this machine's files; see ../systemd-testbed.sh.
+"""A real systemd, booted in half a second over a copy of this machine's files.
 
-with Testbed(folder) as testbed:                        # `folder` is laid over /
-    testbed.run("systemctl", "start", "collector")
-    testbed.path("/etc/collector/collector.ini").write_text(...)
-    Sshd(tmp_path, [key], within=testbed.network)       # on the loopback interface of the testbed
-    with testbed.network.entered(): ...
+    with Testbed(folder) as testbed:                        # `folder` is laid over /
+        testbed.run("systemctl", "start", "collector")
+        testbed.path("/etc/collector/collector.ini").write_text(...)
+        Sshd(tmp_path, [key], within=testbed.network)       # on the loopback interface of the testbed
+        with testbed.network.entered(): ...
+
+How it is made, and what is inside, is told in ../systemd-testbed.sh.
 """
 
 import subprocess
