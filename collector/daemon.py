@@ -118,6 +118,7 @@ class Daemon:
         self._schedule.stop()
         self._polling.stop()
         gevent.killall(self._vital)
+        self._notifier.close()
 
     def _page(self, openmetrics: bool) -> bytes:
         return exposition.page(self._polling.fleet, self._telemetry.registry, openmetrics)

@@ -6,6 +6,7 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from math import inf
 
 import gevent
 from prometheus_client import CollectorRegistry
@@ -99,8 +100,10 @@ def escape(value: str) -> str:
 def number(value: float) -> str:
     """Render a value as Go does, with an exponent from a million on: 8.2e+09, +Inf, NaN."""
     text = repr(value)
+    if -inf < value < 1e6:
+        return text
     dot = text.find(".")
-    if dot > 6 and value > 0:
+    if dot > 6:
         mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
         return f"{mantissa}e+{dot - 1:02d}"
     return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)

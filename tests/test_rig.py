@@ -378,8 +378,7 @@ def test_machine_with_other_programs(sshd: Start) -> None:
     """The machine's sh and date can be BusyBox."""
     server = sshd(without=["bash"], over={"/bin/sh": "/bin/busybox", "/bin/date": "/bin/busybox"})
 
-    assert "sh: out of range\n" in server.ssh("exec 2>&1; shift 5; /bin/sh -c 'exit --' ; echo sh: out of range")
-    assert "BusyBox" in server.ssh("date --help 2>&1; /bin/sh --help 2>&1")
+    assert 2 == server.ssh("date --help 2>&1; /bin/sh --help 2>&1").count("BusyBox")
 
 
 def test_machine_with_other_files(sshd: Start, tmp_path: Path) -> None:
@@ -388,6 +387,13 @@ def test_machine_with_other_files(sshd: Start, tmp_path: Path) -> None:
     server = sshd(over={"/proc/meminfo": tmp_path / "meminfo"})
 
     assert "MemTotal: 1 kB\n" == server.ssh("cat /proc/meminfo")
+
+
+def test_environment_of_sessions(sshd: Start) -> None:
+    """Sessions can be given an environment that is not the client's."""
+    server = sshd(SetEnv="TMOUT=1 LC_ALL=de_DE.UTF-8")
+
+    assert "1 de_DE.UTF-8\n" == server.ssh("echo $TMOUT $LC_ALL")
 
 
 def test_bad_option_is_reported(sshd: Start) -> None:
