@@ -70,8 +70,11 @@ def render(standing: Standing) -> Block:
     plain = "{" + label_text(own) + "} "
     texts: dict[Metric, str] = {}
     for metric, labels, value in samples(standing):
-        text = "{" + label_text(own, metric.labels, labels) + "} " if labels else plain
-        texts[metric] = f"{texts.get(metric, '')}{metric.name}{text}{number(value)}\n"
+        if labels:
+            text = "{" + label_text(own, metric.labels, labels) + "} "
+            texts[metric] = f"{texts.get(metric, '')}{metric.name}{text}{number(value)}\n"
+        else:
+            texts[metric] = f"{metric.name}{plain}{number(value)}\n"
     return Block(_shape(tuple(texts)), tuple(texts.values()))
 
 

@@ -118,8 +118,8 @@ def colour(browser: webdriver.Chrome, name: str) -> list[int]:
 
 def complaints(browser: webdriver.Chrome) -> list[str]:
     """What the browser's console has said since the last call."""
-    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    return [entry["message"] for entry in entries]
+    read: Callable[[str], list[dict[str, Any]]] = browser.get_log
+    return [entry["message"] for entry in read("browser")]
 
 
 def wait_for_states(browser: webdriver.Chrome, wanted: dict[str, str]) -> None:
