@@ -2,6 +2,7 @@
 
 import inspect
 import socket
+from threading import Event
 
 import pytest
 from paramiko import Channel, Transport
@@ -26,7 +27,19 @@ def test_packetizer_has(name: str) -> None:
 
 def test_channel_has() -> None:
     """Channel still tells that the other side has closed it."""
-    assert {"closed", "eof_received"} <= set(vars(Channel(1)))
+    assert {"closed", "eof_received", "in_buffer"} <= set(vars(Channel(1)))
+
+
+def test_channel_tells_of_data_by_an_event() -> None:
+    """The event that we wait on is set by data and by the end, and cleared once all data is read."""
+    channel, event = Channel(1), Event()
+    channel.in_buffer.set_event(event)
+    seen = [event.is_set()]
+    for act in (lambda: channel.in_buffer.feed(b"x"), lambda: channel.in_buffer.read(1), channel.in_buffer.close):
+        act()
+        seen.append(event.is_set())
+
+    assert seen == [False, True, False, True]
 
 
 def test_transport_reads_through_our_packetizer_without_a_timer() -> None:

@@ -12,6 +12,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+import gevent.event
 from gevent.monkey import get_original
 from paramiko import Channel, Message, PKey, Transport
 from paramiko.packet import Packetizer
@@ -179,6 +180,8 @@ class Connection:
     def __init__(self, transport: TunedTransport, channel: Channel, login_seconds: float) -> None:
         self._transport = transport
         self._channel = channel
+        self._has_data = gevent.event.Event()
+        channel.in_buffer.set_event(self._has_data)  # type: ignore[arg-type]
         self.login_seconds = login_seconds
 
     @property
@@ -196,6 +199,8 @@ class Connection:
 
     def receive(self) -> bytes:
         """Return what the program has written, a byte at least. Raises what `Deadline.during` translates."""
+        # Not in recv: whoever is cut off or killed while it waits there can leave its lock broken.
+        self._has_data.wait()
         data: bytes = self._channel.recv(65536)
         if not data:
             self._transport.check()
