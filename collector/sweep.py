@@ -21,6 +21,9 @@ from collector.snapshot import Failure, Snapshot, Standing
 
 log = logging.getLogger(__name__)
 
+EARLY = 0.01
+"""Seconds by which a machine may be asked before its moment, together with others: each wake-up has its cost."""
+
 WELCOME = 15.0
 """Seconds within which a machine is first polled, however long its interval."""
 
@@ -188,9 +191,9 @@ class Sweep:
         for due, post in moments:
             figures.awaited = due
             wait = due - monotonic()
-            if wait > 0:
+            if wait > EARLY:
                 gevent.sleep(wait)
-            self._send(post, due, figures)
+            self._send(post, min(due, monotonic()), figures)
         figures.awaited = inf
         self._end(figures)
 
