@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 from collector import check, daemon, demo, logs, once
 from collector.config import find
@@ -81,5 +80,3 @@ def parser() -> argparse.ArgumentParser:
 
 
 DESCRIPTION = "Time, memory and load of machines without an agent: over kept SSH sessions, as Prometheus metrics."
-
-__all__ = ["Path", "main", "parser"]

@@ -36,7 +36,7 @@ class FleetCollector(Collector):
 
 
 class Telemetry:
-    """The metrics of the daemon. `started` is when the configuration in force was loaded, by the wall clock."""
+    """The metrics of the daemon, on a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
