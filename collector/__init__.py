@@ -13,11 +13,14 @@ The way of the data is the way of the modules; nothing flows back:
     sweep.py        a greenlet for each machine that is due; visit(): one machine -> one Snapshot, never raises
     session.py      one machine's kept login, its deadlines, and its pause after failures
     ssh/            all that knows paramiko
-        connector.py    keys, known hosts and login slots that all sessions share
-        transport.py    address -> socket -> authenticated transport -> channel; the tuned Transport and Packetizer
+        connector.py    logs in to a machine; keys, known hosts and login slots that all sessions share
+        dial.py         a host's name -> a socket
+        wire.py         a socket -> packets: the tuned Packetizer
+        transport.py    the handshake: the tuned Transport
+        connection.py   a transport -> the channel on which the probe runs
         phase.py        the phases of a poll: deadlines, and what each foreign exception means
         hostkeys.py     known_hosts -> who is trusted
-        auth.py         private keys
+        auth.py         private keys, and the login with them
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers
     gather.py       the gatherers found, and their exceptions made ParseError

@@ -12,8 +12,8 @@ from collector import probe
 from collector.config import Machine
 from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed
 from collector.probe import Answer
+from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
-from collector.ssh.transport import Connection
 
 MOST_ANSWER = 256 * 1024
 """Bytes of an answer, and of what may come before READY."""

@@ -24,7 +24,7 @@ from collector.metric import Counter, Gauge, Metric
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.telemetry import Telemetry
 
-OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": Path("h"), "gather": ("time",)}
+OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": (Path("h"),), "gather": ("time",)}
 TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
 CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
 

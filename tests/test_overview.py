@@ -24,7 +24,7 @@ def machine(name: str, host: str = "192.0.2.1", port: int = 22, **labels: str) -
         port=port,
         user="monitor",
         key_file=Path("key"),
-        known_hosts=Path("known_hosts"),
+        known_hosts=(Path("known_hosts"),),
         gather=("time", "memory", "load"),
         labels=tuple(sorted(labels.items())),
         interval=15.0,

@@ -8,7 +8,8 @@ import pytest
 from paramiko import Channel, Transport
 from paramiko.packet import Packetizer
 
-from collector.ssh.transport import CIPHERS, DIGESTS, DISABLED, TunedPacketizer, TunedTransport
+from collector.ssh.transport import CIPHERS, DIGESTS, DISABLED, TunedTransport
+from collector.ssh.wire import TunedPacketizer
 
 
 @pytest.mark.parametrize("name", ["_active_check_timeout", "_check_banner", "_parse_disconnect"])

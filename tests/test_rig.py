@@ -54,7 +54,7 @@ def received(connection: socket.socket, most: int = 1 << 30) -> bytes:
 
 def run(login: Login, command: str = "echo hello") -> bytes:
     """What a paramiko client gets for a command from a server that known_hosts knows; whatever paramiko raises."""
-    known = paramiko.HostKeys(str(login["known_hosts"])).lookup(host_name(login["host"], login["port"]))
+    known = paramiko.HostKeys(str(login["known_hosts"][0])).lookup(host_name(login["host"], login["port"]))
     (host_key,) = (known or {}).values()
     with socket.create_connection((login["host"], login["port"])) as connection:
         transport = paramiko.Transport(connection)
@@ -470,7 +470,7 @@ def test_scripted_server_is_known_to_openssh(login: Log) -> None:
     """The ssh program can use it too."""
     with SshServer(shell()) as server:
         machine = login(server)
-        options = [f"-oUserKnownHostsFile={machine['known_hosts']}", "-oBatchMode=yes", "-oIdentityAgent=none"]
+        options = [f"-oUserKnownHostsFile={machine['known_hosts'][0]}", "-oBatchMode=yes", "-oIdentityAgent=none"]
         place = ["-i", str(machine["key_file"]), "-p", str(machine["port"]), f"sh@{machine['host']}"]
         argv = ["ssh", "-F", "none", *options, *place, "cat; exit 0"]
 

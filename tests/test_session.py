@@ -232,7 +232,7 @@ def test_second_address_is_tried(
     with SshServer(shell()) as server:
         good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address)
         bad = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 1, 0, 0))
-        monkeypatch.setattr("collector.ssh.transport.resolve", lambda host, port: [bad, good])
+        monkeypatch.setattr("collector.ssh.dial.resolve", lambda host, port: [bad, good])
 
         assert reason(post(login(server))) == "up"
 
@@ -248,16 +248,16 @@ def test_host_keys(change: str, expected: str, post: Callable[..., Post], login:
         host, port = server.address
         public = (other if change == "other" else server).publics[0]
         text = f"{change.removesuffix('other')}[{host}]:{port} {public}\n" if change else ""
-        there["known_hosts"].write_text(text)
+        there["known_hosts"][0].write_text(text)
         made = post(there)
 
         assert reason(made) == expected
         assert server.logins == 0
-        assert there["known_hosts"].read_text() == text
+        assert there["known_hosts"][0].read_text() == text
         assert made.pause.is_on
         assert made.pause.seconds == float("inf")
 
-        there["known_hosts"].write_text(f"[{host}]:{port} {server.publics[0]}\n")
+        there["known_hosts"][0].write_text(f"[{host}]:{port} {server.publics[0]}\n")
         assert not made.pause.is_on
         assert reason(made) == "up"
 
@@ -265,7 +265,7 @@ def test_host_keys(change: str, expected: str, post: Callable[..., Post], login:
 def test_unreadable_known_hosts(post: Callable[..., Post], login: Callable[..., Login], tmp_path: Path) -> None:
     """A known_hosts that cannot be read is a failure of our own: `local`."""
     with SshServer(shell()) as server:
-        assert reason(post({**login(server), "known_hosts": tmp_path})) == "local"
+        assert reason(post({**login(server), "known_hosts": (tmp_path,)})) == "local"
 
 
 def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pytest.LogCaptureFixture) -> None:

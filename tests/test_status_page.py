@@ -37,8 +37,20 @@ RED = "return getComputedStyle(arguments[0]).backgroundColor"
 
 def machine(name: str) -> Machine:
     """A machine of a configuration."""
-    key, hosts, gather = Path("key"), Path("known_hosts"), ("time", "memory", "load")
-    return Machine(name, "192.0.2.1", 22, "monitor", key, hosts, gather, (), 15.0, "15s", 10.0, 30.0)
+    return Machine(
+        name=name,
+        host="192.0.2.1",
+        port=22,
+        user="monitor",
+        key_file=Path("key"),
+        known_hosts=(Path("known_hosts"),),
+        login_timeout=30.0,
+        gather=("time", "memory", "load"),
+        labels=(),
+        interval=15.0,
+        interval_text="15s",
+        timeout=10.0,
+    )
 
 
 def all_up(*names: str) -> Fleet:

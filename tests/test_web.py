@@ -385,7 +385,7 @@ def machine(name: str, **changes: Any) -> Machine:
         "port": 22,
         "user": "monitor",
         "key_file": Path("key"),
-        "known_hosts": Path("known_hosts"),
+        "known_hosts": (Path("known_hosts"),),
         "gather": ("time", "memory", "load"),
         "labels": (),
         "interval": 15.0,

@@ -15,7 +15,7 @@ from rig.wait import until
 from collector.config import Machine
 from collector.polling import man
 from collector.ssh.connector import Connector, Keys
-from collector.ssh.transport import TunedPacketizer
+from collector.ssh.wire import TunedPacketizer
 from collector.sweep import Post, visit
 
 POLLS = 5

@@ -49,23 +49,50 @@ FILES = {
 """The options that name a file which must be there, and what to do if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """One machine to poll. `labels` are sorted by name, without `instance`, which is `name`. Times are in seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to log in, as whom, and who is trusted there; times are in seconds.
 
-    name: str
+    `host_keys` are fingerprints (`SHA256:...`): with any, the host must show one of these, whatever `known_hosts` says.
+    `host_key_alias` is looked up in `known_hosts` instead of the host, if it is not empty. Algorithms that are not
+    named are ours to choose.
+    """
+
     host: str
     port: int
     user: str
     key_file: Path
-    known_hosts: Path
+    known_hosts: tuple[Path, ...]
+    login_timeout: float
+    host_keys: tuple[str, ...] = ()
+    host_key_alias: str = ""
+    certificate_file: Path | None = None
+    passphrase_file: Path | None = None
+    password_file: Path | None = None
+    agent: bool = False
+    kex_algorithms: tuple[str, ...] = ()
+    ciphers: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine(Login):
+    """One machine to poll. `labels` are sorted by name, without `instance`, which is `name`. Times are in seconds.
+
+    `jumps` are the hosts on the way, the first one first. A machine that does not `keep` its session is logged in to
+    for each poll; a session that is older than `max_age` is renewed.
+    """
+
+    name: str
     gather: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
     interval: float
     interval_text: str
     """The interval as written, `15s`."""
     timeout: float
-    login_timeout: float
+    jumps: tuple[Login, ...] = ()
+    keep: bool = True
+    max_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +299,9 @@ def _check_files(named: set[tuple[str, Setting]], key_problem: KeyProblem | None
     """Note the key files and known_hosts that cannot be used; each file is looked at once."""
     fault_of = cache(partial(_fault, key_problem=key_problem))
     for option, setting in named:
-        if setting.value and (fault := fault_of(option, setting.value)):
-            problems.append((setting.place(option), fault))
+        for path in setting.value if isinstance(setting.value, tuple) else [setting.value]:
+            if path and (fault := fault_of(option, path)):
+                problems.append((setting.place(option), fault))
 
 
 def _fault(option: str, path: Path, key_problem: KeyProblem | None) -> str | None:
@@ -298,7 +326,7 @@ def _built_in(file: Path) -> Settings:
     values: dict[str, Any] = {
         "port": 22,
         "key_file": ssh / "id_ed25519",
-        "known_hosts": ssh / "known_hosts",
+        "known_hosts": (ssh / "known_hosts",),
         "gather": ("time", "memory", "load"),
         "labels": (),
         "interval": 15.0,

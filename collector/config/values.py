@@ -16,7 +16,7 @@ Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 DAY = 86_400
-MAY_BE_LISTS = ("gather", "include", "labels")
+MAY_BE_LISTS = ("gather", "include", "known_hosts", "labels")
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
 DURATION = re.compile(
@@ -48,13 +48,14 @@ def machine_converters(
 ) -> Converters:
     """Return the options of a machine in a file of `folder`."""
     path = partial(file_path, folder=folder, credentials=credentials)
+    paths = partial(file_paths, folder=folder, credentials=credentials)
     return _checked(
         {
             "host": host,
             "port": partial(whole, least=1, most=65535),
             "user": user,
             "key_file": path,
-            "known_hosts": path,
+            "known_hosts": paths,
             "gather": partial(gather, gatherers=gatherers),
             "labels": partial(labels, reserved=reserved_labels),
             "enabled": switch,
@@ -217,6 +218,11 @@ def file_path(text: str, folder: Path, credentials: Path | None) -> Path:
     if path.startswith("~"):
         raise ValueError(f"there is no such user's home: {quoted(text)}; write the whole path")
     return folder / path
+
+
+def file_paths(text: str, folder: Path, credentials: Path | None) -> tuple[Path, ...]:
+    """Return paths, with commas between them."""
+    return tuple(file_path(word, folder, credentials) for word in items(text))
 
 
 def _credential(name: str, credentials: Path | None) -> Path:

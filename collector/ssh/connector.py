@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import socket
+from time import monotonic
 
 import gevent
 from gevent.lock import Semaphore
 from paramiko import PKey
 
-from collector.config import Machine
-from collector.ssh.auth import BadKey, load_key
+from collector.config import Login, Machine
+from collector.ssh.auth import BadKey, load_key, log_in
+from collector.ssh.connection import Connection, open_channel
+from collector.ssh.dial import dial
 from collector.ssh.hostkeys import KnownHosts
 from collector.ssh.phase import Deadline
-from collector.ssh.transport import Connection, connect
+from collector.ssh.transport import TunedTransport, hang_up, shake_hands
 
 
 class Keys:
@@ -64,15 +68,42 @@ class Connector:
     def __init__(self, keys: Keys, logins: int) -> None:
         self.keys = keys
         self.slots = Slots(logins)
-        self._known_hosts: dict[Path, KnownHosts] = {}
+        self._known_hosts: dict[tuple[Path, ...], KnownHosts] = {}
 
-    def known_hosts(self, machine: Machine) -> KnownHosts:
-        """Return the known hosts that a machine is checked against."""
-        path = machine.known_hosts
-        if path not in self._known_hosts:
-            self._known_hosts[path] = KnownHosts(path)
-        return self._known_hosts[path]
+    def known_hosts(self, login: Login) -> KnownHosts:
+        """Return the known hosts that a host is checked against."""
+        paths = login.known_hosts
+        if paths not in self._known_hosts:
+            self._known_hosts[paths] = KnownHosts(paths[0])
+        return self._known_hosts[paths]
 
     def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
-        """Log in to a machine and start a program. Raises PollError."""
-        return connect(machine, self.keys[machine.key_file], self.known_hosts(machine), deadline, command)
+        """Log in to a machine and start a program.
+
+        Raises:
+            PollError: of whatever phase failed; nothing is left open then.
+        """
+        started = monotonic()
+        transport = self._enter(machine, dial(machine.host, machine.port, deadline), deadline)
+        login_seconds = monotonic() - started
+        try:
+            channel = open_channel(transport, command, deadline)
+        except BaseException:
+            hang_up(transport)
+            raise
+        return Connection(transport, channel, login_seconds)
+
+    def _enter(self, login: Login, sock: socket, deadline: Deadline) -> TunedTransport:
+        """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""
+        transport = TunedTransport(sock)
+        try:
+            known_hosts = self.known_hosts(login)
+            transport.prefer_host_keys(known_hosts.kinds(login.host, login.port))
+            shake_hands(transport, deadline)
+            host_key = transport.get_remote_server_key()
+            known_hosts.check(login.host, login.port, host_key.get_name(), host_key.asbytes())
+            log_in(transport, login.user, self.keys[login.key_file], deadline)
+        except BaseException:
+            hang_up(transport)
+            raise
+        return transport

@@ -35,7 +35,7 @@ class Login(TypedDict):
     port: int
     user: str
     key_file: Path
-    known_hosts: Path
+    known_hosts: tuple[Path, ...]
 
 
 def login(server: Server, key: Key, directory: Path, user: str = "sh") -> Login:
@@ -47,7 +47,7 @@ def login(server: Server, key: Key, directory: Path, user: str = "sh") -> Login:
     publics = server.publics or (make_key(_new(directory, "host_key")).public,)
     known_hosts(path, [server.address], publics)
     host, port = server.address
-    return Login(host=host, port=port, user=user, key_file=key.path, known_hosts=path)
+    return Login(host=host, port=port, user=user, key_file=key.path, known_hosts=(path,))
 
 
 def write_ini(
@@ -64,8 +64,12 @@ def write_ini(
 
 
 def _section(name: str, options: Mapping[str, Any]) -> str:
-    lines: Iterable[str] = (f"{option} = {value}\n" for option, value in options.items())
+    lines: Iterable[str] = (f"{option} = {_text(value)}\n" for option, value in options.items())
     return f"[{name}]\n{''.join(lines)}"
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _new(directory: Path, name: str) -> Path:

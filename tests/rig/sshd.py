@@ -195,7 +195,7 @@ class Sshd:
     def login(self, user: str = "sh", address: str | None = None) -> Login:
         """How `user` logs in."""
         host = address or self.addresses[0]
-        return Login(host=host, port=self.port, user=user, key_file=self.key.path, known_hosts=self.known_hosts)
+        return Login(host=host, port=self.port, user=user, key_file=self.key.path, known_hosts=(self.known_hosts,))
 
     def logins(self, user: str = "sh") -> dict[str, Login]:
         """The sections ssh0, ssh1, … of a fleet: one for each address."""
@@ -245,7 +245,7 @@ def _client_options(login: Login) -> list[str]:
         "IdentityAgent": "none",
         "StrictHostKeyChecking": "yes",
         "GlobalKnownHostsFile": "none",
-        "UserKnownHostsFile": login["known_hosts"],
+        "UserKnownHostsFile": " ".join(map(str, login["known_hosts"])),
         "LogLevel": "ERROR",
     }
     settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
