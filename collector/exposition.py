@@ -4,7 +4,7 @@
 a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from math import inf
 
@@ -35,12 +35,21 @@ BACKOFF = Gauge(
 )
 GATHER_SUCCESS = Gauge("ssh_gather_success", "Whether the gatherer had data in the last poll.", "gatherer")
 
+EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(18))
+"""The exponent of a number by how many digits stand before its point; repr has one of its own from 17 on."""
+
 OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels})
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
-def samples(standing: Standing) -> Iterable[Sample]:
-    """Yield every sample of one machine: what is always there, then what its last poll said."""
+def samples(standing: Standing) -> tuple[Sample, ...]:
+    """Return every sample of one machine: what is always there, then what its last poll said."""
+    own = _own_samples(standing)
+    return (*own, *standing.snapshot.samples) if standing.snapshot else tuple(own)
+
+
+def _own_samples(standing: Standing) -> Iterator[Sample]:
+    """Yield what is known of a machine besides what it says."""
     snapshot = standing.snapshot
     yield UP(float(standing.up))
     yield POLLS(float(standing.polls))
@@ -61,27 +70,57 @@ def samples(standing: Standing) -> Iterable[Sample]:
         yield CLOCK_OFFSET_ERROR(snapshot.clock_offset_error)
     for gatherer, problem in snapshot.gathered:
         yield GATHER_SUCCESS(float(problem is None), gatherer)
-    yield from snapshot.samples
 
 
 def render(standing: Standing) -> Block:
-    """Render one machine's lines, grouped by metric family."""
-    own = own_labels(standing.machine)
+    """Render one machine's lines, grouped by metric family; those of unchanged samples are those of its last block."""
+    now = samples(standing)
+    return (standing.block and _amend(standing.block, now)) or _render(own_labels(standing.machine), now)
+
+
+def _render(own: tuple[tuple[str, str], ...], now: tuple[Sample, ...]) -> Block:
+    """Render every sample."""
+    shape = _shape(tuple([(metric, labels) for metric, labels, _ in now]))
     plain = "{" + label_text(own) + "} "
-    texts: dict[Metric, str] = {}
-    for metric, labels, value in samples(standing):
-        if labels:
-            text = "{" + label_text(own, metric.labels, labels) + "} "
-            texts[metric] = f"{texts.get(metric, '')}{metric.name}{text}{number(value)}\n"
-        else:
-            texts[metric] = f"{metric.name}{plain}{number(value)}\n"
-    return Block(_shape(tuple(texts)), tuple(texts.values()))
+    lines = [""] * len(now)
+    for place, (metric, labels, value) in zip(shape.places, now, strict=True):
+        text = "{" + label_text(own, metric.labels, labels) + "} " if labels else plain
+        lines[place] = f"{metric.name}{text}{number(value)}\n"
+    return Block(shape, tuple(lines), now)
+
+
+def _amend(block: Block, now: tuple[Sample, ...]) -> Block | None:
+    """Render the samples that differ from those of a block; None if series came or went."""
+    if len(now) != len(block.samples):
+        return None
+    lines = list(block.lines)
+    for place, new, old in zip(block.shape.places, now, block.samples, strict=True):
+        if new is old:
+            continue
+        if new.metric is not old.metric or new.labels != old.labels:
+            return None
+        # 0.0 == -0.0, and they are written differently.
+        if new.value != old.value or not new.value:
+            line = lines[place]
+            lines[place] = f"{line[: line.rindex(' ')]} {number(new.value)}\n"
+    return Block(block.shape, tuple(lines), now)
 
 
 @lru_cache(maxsize=256)
-def _shape(families: tuple[Metric, ...]) -> Shape:
-    """Return where each family's text is. Machines of one kind share one such table, which saves 5 kB a machine."""
-    return Shape(families, {metric.name: place for place, metric in enumerate(families)})
+def _shape(series: tuple[tuple[Metric, tuple[str, ...]], ...]) -> Shape:
+    """Return where each line is. Machines of one kind share one such table, which saves 5 kB a machine."""
+    families: dict[Metric, list[int]] = {}
+    for index, (metric, _) in enumerate(series):
+        families.setdefault(metric, []).append(index)
+    places = [0] * len(series)
+    spans = {}
+    end = 0
+    for metric, indexes in families.items():
+        start, end = end, end + len(indexes)
+        spans[metric.name] = slice(start, end)
+        for place, index in enumerate(indexes, start):
+            places[index] = place
+    return Shape(tuple(places), tuple(families), spans)
 
 
 def own_labels(machine: Machine) -> tuple[tuple[str, str], ...]:
@@ -105,10 +144,10 @@ def number(value: float) -> str:
     text = repr(value)
     if -inf < value < 1e6:
         return text
-    dot = text.find(".")
-    if dot > 6:
-        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
-        return f"{mantissa}e+{dot - 1:02d}"
+    whole, dot, fraction = text.partition(".")
+    if dot and len(whole) > 6:
+        digits = (whole + fraction).rstrip("0")
+        return f"{digits[0]}.{digits[1:]}{EXPONENTS[len(whole)]}" if len(digits) > 1 else digits + EXPONENTS[len(whole)]
     return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)
 
 
@@ -132,7 +171,7 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
     families = {metric.name: metric for shape in shapes for metric in shape.families}
     parts = []
     for name in sorted(families):
-        lines = [texts[shape.places[name]] for shape, texts in blocks if name in shape.places]
+        lines = [line for shape, lines, _ in blocks if name in shape.spans for line in lines[shape.spans[name]]]
         parts.append("".join([header(families[name], openmetrics), *lines]).encode())
         gevent.sleep(0)
     parts.append(_own(registry, openmetrics))

@@ -15,7 +15,8 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     """Set up what is needed to poll one machine."""
     session = Session(machine, connector.connect, connector.slots.login, gather.files(machine.gather))
     pause = Pause(connector.known_hosts(machine).state)
-    return Post(standing or Standing(machine), session, pause, place(machine.name, machine.interval))
+    offset = place(machine.name, machine.interval)
+    return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, offset)
 
 
 class Polling:

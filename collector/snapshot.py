@@ -41,17 +41,19 @@ class Snapshot:
 
 
 class Shape(NamedTuple):
-    """The metric families of a block, and by the name of each the place of its text."""
+    """Where the lines of a block are: of each sample, and by the name of each metric family from where to where."""
 
+    places: tuple[int, ...]
     families: tuple[Metric, ...]
-    places: Mapping[str, int]
+    spans: Mapping[str, slice]
 
 
 class Block(NamedTuple):
-    """A machine's lines of the page: those of one family are `texts[shape.places[name]]`."""
+    """A machine's lines of the page, and the samples that they were rendered from."""
 
     shape: Shape
-    texts: tuple[str, ...]
+    lines: tuple[str, ...]
+    samples: tuple[Sample, ...]
 
 
 @dataclass(slots=True, eq=False)

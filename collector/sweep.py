@@ -15,7 +15,7 @@ import gevent
 
 from collector.errors import Bug, PollError
 from collector.exposition import render
-from collector.gather import gather
+from collector.gather import Reader
 from collector.session import Pause, Session
 from collector.snapshot import Failure, Snapshot, Standing
 
@@ -38,6 +38,7 @@ class Post:
 
     standing: Standing
     session: Session
+    reader: Reader
     pause: Pause
     offset: float
     since: float = 0.0
@@ -57,7 +58,7 @@ def visit(post: Post) -> Snapshot:
     started = monotonic()
     try:
         reading = session.poll()
-        samples, gathered = gather(machine.gather, reading.answer.texts)
+        samples, gathered = post.reader.read(reading.answer.texts)
     except PollError as error:
         post.pause.lengthen(error)
         failure = Failure(error.reason, str(error))

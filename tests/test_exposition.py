@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 from collector.config import Machine
 from collector.exposition import number, own_labels, page, render, samples
 from collector.gather import GATHERERS, parse
-from collector.metric import Counter, Gauge, Metric
+from collector.metric import Counter, Gauge, Metric, Sample
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.telemetry import Telemetry
 
@@ -36,7 +36,7 @@ def machine(name: str = "ssh0", **labels: str) -> Machine:
 
 def fleet() -> Fleet:
     """Three machines: one up with all it says, one down after it was up, one not yet polled."""
-    memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()})
+    memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()}).samples
     extra = (CPU(1.5, "0", "user"), CPU(2e9, "0", 'odd "mode"\\\n'))
     gathered = (Gathered("memory", None), Gathered("load", "no"))
     up = Snapshot(1e9, 0.25, memory + extra, -0.5, 0.001, gathered)
@@ -113,6 +113,29 @@ def test_labels_are_the_librarys(labels: dict[str, str], value: float) -> None:
     few.replace([Standing(machine("x", **labels), Snapshot(1.0, 0.0, (Gauge("g", "h")(value),)), 1)])
 
     assert page(few, CollectorRegistry()) == generate_latest(oracle(few))
+
+
+SERIES = [Gauge("g", "h"), Counter("c_total", "h", "l"), Counter("d_total", "h", "l"), CPU]
+SAMPLE = st.builds(
+    lambda metric, label, value: metric(value, *[label] * len(metric.labels)),
+    st.sampled_from(SERIES),
+    st.sampled_from(["", "a", "b\n"]),
+    st.sampled_from([0.0, -0.0, 1.0, 1e6, 123456789.0, float("inf")]),
+)
+
+
+@given(st.lists(st.lists(SAMPLE, max_size=8, unique_by=lambda sample: (sample.metric, sample.labels)), min_size=2))
+def test_what_was_rendered_before_changes_nothing(polls: list[list[Sample]]) -> None:
+    """Poll after poll the page is what the library makes of the last one, whatever lines could be taken over."""
+    standing = Standing(machine("x", dc="eu"))
+    few = Fleet()
+    few.replace([standing])
+
+    for found in polls:
+        standing.snapshot = Snapshot(1.0, 0.0, tuple(found))
+        standing.polls += 1
+        standing.block = render(standing)
+        assert page(few, CollectorRegistry()) == generate_latest(oracle(few))
 
 
 def test_a_failed_machine_keeps_only_its_standing() -> None:

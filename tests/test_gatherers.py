@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, gather, parse
+from collector.gather import GATHERERS, Gatherer, Reader
+from collector.gather import parse as parse_all
 from collector.metric import Metric, Sample
 from collector.probe import read_clock
 
@@ -45,6 +46,11 @@ MALFORMED = {
 def said(name: str, text: str) -> dict[str, str]:
     """What a machine says whose every file has this text."""
     return dict.fromkeys(GATHERERS[name].files, text)
+
+
+def parse(gatherer: Gatherer, texts: dict[str, str]) -> tuple[Sample, ...]:
+    """The samples of an answer that has none before it."""
+    return parse_all(gatherer, texts).samples
 
 
 def exposition(samples: tuple[Sample, ...]) -> str:
@@ -107,6 +113,36 @@ def test_total(name: str, data: st.DataObject) -> None:
     assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= 100
 
 
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(["A", "B", "C", "Odd-D", "E(e)"]), st.integers(0, 10**7), st.booleans()),
+            max_size=5,
+        ).map(lambda fields: "".join(f"{name}: {value}{' kB' * unit}\n" for name, value, unit in fields)),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_what_is_remembered_changes_nothing(answers: list[str]) -> None:
+    """Whatever a machine said before, a reader makes of an answer what one makes that has never read any."""
+    reader = Reader(["memory", "time"])
+
+    for poll, answer in enumerate(answers):
+        texts = {"/proc/meminfo": answer, "clock": str(poll // 2)}
+        assert Reader(["memory", "time"]).read(texts) == reader.read(texts)
+
+
+def test_unchanged_lines_are_not_parsed_again() -> None:
+    """The sample of a line that is as it was before is the very one."""
+    reader = Reader(["memory"])
+    before, _ = reader.read({"/proc/meminfo": "A: 1 kB\nB: 2 kB\n"})
+
+    now, _ = reader.read({"/proc/meminfo": "A: 1 kB\nB: 3 kB\n"})
+
+    assert now[0] is before[0]
+    assert [1024.0, 3072.0] == [sample.value for sample in now]
+
+
 def test_memory_caps_its_series() -> None:
     """A machine that sends a thousand lines gets a hundred series."""
     text = "".join(f"Field{number}: {number} kB\n" for number in range(1000))
@@ -128,7 +164,7 @@ def test_one_failure_takes_nothing_from_the_others() -> None:
     """When one gatherer cannot parse, the others' samples are all there and it is named."""
     texts = {"clock": "1.5", "/proc/loadavg": "1 2 3 4/5 6", "/proc/meminfo": "garbage"}
 
-    samples, gathered = gather(["time", "memory", "load"], texts)
+    samples, gathered = Reader(["time", "memory", "load"]).read(texts)
 
     assert [sample.metric.name for sample in samples] == [
         "node_time_seconds",

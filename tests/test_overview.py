@@ -6,12 +6,19 @@ import pytest
 
 from collector.config import Machine
 from collector.gatherers import load, memory
+from collector.metric import Sample
 from collector.snapshot import Failure, Fleet, Snapshot
 from collector.web import human
 from collector.web.overview import Overview, Query, natural, view
 
+
+def read(*lines: str) -> list[Sample]:
+    """The samples of lines of meminfo."""
+    return [sample for sample in map(memory.parse_line, lines) if sample]
+
+
 SAID = (
-    *memory.parse("MemTotal: 16777216 kB\nMemAvailable: 12582912 kB\n"),
+    *read("MemTotal: 16777216 kB", "MemAvailable: 12582912 kB"),
     *load.parse("0.52 0.48 12.5 1/80 11206"),
 )
 
@@ -120,7 +127,7 @@ def test_a_row_says_why_and_what_is_done() -> None:
 
 def test_what_was_not_said_is_not_shown() -> None:
     """No gatherer is needed, and no value is believed that cannot be."""
-    odd = (*memory.parse("MemTotal: 0 kB\nMemAvailable: 5 kB\n"), load.LOAD1(float("nan")))
+    odd = (*read("MemTotal: 0 kB", "MemAvailable: 5 kB"), load.LOAD1(float("nan")))
     row = view(Overview(), fleet_of(a=Snapshot(0.0, 0.1, odd)), Query(), 1.0).rows[0]
     assert {human.NOTHING} == {row[name] for name in ("offset", "memory", "load1", "load5")}
     assert row["used"] is None

@@ -2,23 +2,23 @@
 
 import inspect
 import socket
-from threading import Event
 
 import pytest
-from paramiko import Channel, Transport
+from paramiko import Channel, Message, Transport
 from paramiko.packet import Packetizer
 
+from collector.ssh.connection import Inbox
 from collector.ssh.transport import CIPHERS, DIGESTS, DISABLED, TunedTransport
 from collector.ssh.wire import TunedPacketizer
 
 
-@pytest.mark.parametrize("name", ["_active_check_timeout", "_check_banner", "_parse_disconnect"])
+@pytest.mark.parametrize("name", ["_active_check_timeout", "_check_banner", "_parse_disconnect", "_send_user_message"])
 def test_transport_has(name: str) -> None:
-    """Transport still has what TunedTransport overrides."""
+    """Transport still has what TunedTransport overrides and Connection calls."""
     assert hasattr(Transport, name)
 
 
-@pytest.mark.parametrize("name", ["read_all", "readline", "start_handshake", "complete_handshake"])
+@pytest.mark.parametrize("name", ["read_all", "readline", "write_all", "start_handshake", "complete_handshake"])
 def test_packetizer_has(name: str) -> None:
     """Packetizer still has what TunedPacketizer overrides, with the same arguments."""
     theirs, ours = inspect.signature(getattr(Packetizer, name)), inspect.signature(getattr(TunedPacketizer, name))
@@ -27,20 +27,29 @@ def test_packetizer_has(name: str) -> None:
 
 
 def test_channel_has() -> None:
-    """Channel still tells that the other side has closed it."""
-    assert {"closed", "eof_received", "in_buffer"} <= set(vars(Channel(1)))
+    """Channel still tells that the other side has closed it, and how much may be sent where."""
+    one, other = socket.socketpair()
+    with one, other:
+        channel = Channel(1)
+        channel._set_transport(TunedTransport(one))  # type: ignore[attr-defined]
+        channel._set_remote_channel(2, 3, 4)  # type: ignore[attr-defined]
+
+        assert {"closed", "eof_received", "in_buffer"} <= set(vars(channel))
+        assert (2, 3) == (channel.remote_chanid, channel.out_window_size)
 
 
-def test_channel_tells_of_data_by_an_event() -> None:
-    """The event that we wait on is set by data and by the end, and cleared once all data is read."""
-    channel, event = Channel(1), Event()
-    channel.in_buffer.set_event(event)
-    seen = [event.is_set()]
-    for act in (lambda: channel.in_buffer.feed(b"x"), lambda: channel.in_buffer.read(1), channel.in_buffer.close):
-        act()
-        seen.append(event.is_set())
+def test_channel_feeds_and_closes_its_inbox() -> None:
+    """What a channel receives goes to the inbox that we gave it, and so does the end of it."""
+    channel, inbox = Channel(1), Inbox()
+    channel.in_buffer = inbox  # type: ignore[assignment]
+    data = Message()
+    data.add_string(b"said")
+    data.rewind()
 
-    assert seen == [False, True, False, True]
+    channel._feed(data)  # type: ignore[attr-defined]
+    channel._handle_eof(Message())  # type: ignore[attr-defined]
+
+    assert [b"said", b""] == [inbox.take(), inbox.take()]
 
 
 def test_transport_reads_through_our_packetizer_without_a_timer() -> None:

@@ -4,9 +4,8 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gevent
 import pytest
@@ -22,6 +21,7 @@ from rig.wait import until
 from collector import errors
 from collector.config import Machine
 from collector.errors import PollError
+from collector.gather import Reader
 from collector.polling import man
 from collector.session import Pause
 from collector.ssh.connector import Connector, Keys
@@ -272,10 +272,10 @@ def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pyt
     """What is no failure of the other side is a bug: logged with its traceback, and the poll has a reason still."""
     with SshServer(shell()) as server:
         made = post(login(server))
-        made.standing.machine = replace(made.standing.machine, gather=("no such gatherer",))
+        made.reader = cast(Reader, None)
 
         assert reason(made) == "bug"
-        assert "KeyError" in caplog.text
+        assert "AttributeError" in caplog.text
 
 
 PROVOKED_HERE = {"dns", "refused", "connect_timeout", "unreachable", "local", "bug", "incompatible"} | {

@@ -1,22 +1,66 @@
-"""A kept login: one channel on a transport, on which the probe runs."""
+"""A kept login: one channel on a transport, on which the probe runs.
 
-from typing import Any
+What a poll does here is done for each machine every few seconds, so it takes none of paramiko's locks and conditions:
+greenlets are not threads, and nothing here can be interrupted where it does not wait.
+"""
 
-import gevent.event
-from paramiko import Channel
+import struct
+
+from gevent.hub import Waiter, get_hub
+from paramiko import Channel, Message
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
 
 from collector.ssh.phase import CHANNEL, Deadline
 from collector.ssh.transport import WINDOW, TunedTransport, hang_up
+
+DATA_HEAD = struct.Struct(">BII")
+"""What goes before the data of MSG_CHANNEL_DATA (RFC 4254, 5.2): its number, the channel's, how many bytes follow."""
+
+ADJUSTMENT = struct.Struct(">BII")
+"""MSG_CHANNEL_WINDOW_ADJUST: its number, the channel's, and how many bytes more may be sent."""
+
+
+class Inbox:
+    """What a channel has received and nobody has taken yet; paramiko's Channel has it as its `in_buffer`."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._is_closed = False
+        self._waiter: Waiter[None] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Add what has come."""
+        self._data = self._data + data if self._data else data
+        self._wake()
+
+    def close(self) -> None:
+        """Let it be known that nothing more will come."""
+        self._is_closed = True
+        self._wake()
+
+    def take(self) -> bytes:
+        """Return all that is there, and wait until there is something; nothing when nothing more will come."""
+        while not self._data and not self._is_closed:
+            self._waiter = Waiter()
+            self._waiter.get()
+        data, self._data = self._data, b""
+        return data
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            # The waiter knows if whoever waited has been cut off meanwhile, and does nothing then.
+            get_hub().loop.run_callback(self._waiter.switch, None)
+            self._waiter = None
 
 
 class Connection:
     """A login on a machine with one channel, on which a program runs."""
 
-    def __init__(self, transport: TunedTransport, channel: Channel, login_seconds: float) -> None:
+    def __init__(self, transport: TunedTransport, channel: Channel, inbox: Inbox, login_seconds: float) -> None:
         self._transport = transport
         self._channel = channel
-        self._has_data = gevent.event.Event()
-        channel.in_buffer.set_event(self._has_data)  # type: ignore[arg-type]
+        self._inbox = inbox
+        self._unacknowledged = 0
         self.login_seconds = login_seconds
 
     @property
@@ -26,32 +70,51 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Write to the program's standard input. Raises what `Deadline.during` translates."""
+        channel, transport = self._channel, self._transport
         try:
-            self._channel.sendall(data)
+            if len(data) > min(channel.out_window_size, WINDOW // 8) or not transport.clear_to_send.is_set():
+                # Too much for now, or keys are being exchanged: paramiko waits as it must.
+                channel.sendall(data)
+                return
+            if channel.closed:
+                raise EOFError
+            channel.out_window_size -= len(data)
+            transport.packetizer.send_message(
+                Message(DATA_HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, len(data)) + data)
+            )
         except OSError:
-            self._transport.check()
+            transport.check()
             raise EOFError from None
 
     def receive(self) -> bytes:
         """Return what the program has written, a byte at least. Raises what `Deadline.during` translates."""
-        # Not in recv: whoever is cut off or killed while it waits there can leave its lock broken.
-        self._has_data.wait()
-        data: bytes = self._channel.recv(65536)
+        data = self._inbox.take()
         if not data:
             self._transport.check()
             raise EOFError
+        self._acknowledge(len(data))
         return data
+
+    def _acknowledge(self, size: int) -> None:
+        """Let the machine send as much again, now and then."""
+        self._unacknowledged += size
+        if self._unacknowledged > WINDOW // 10:
+            size, self._unacknowledged = self._unacknowledged, 0
+            adjustment = ADJUSTMENT.pack(MSG_CHANNEL_WINDOW_ADJUST, self._channel.remote_chanid, size)
+            self._transport._send_user_message(Message(adjustment))  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Hang up, without waiting for anything."""
         hang_up(self._transport)
 
 
-def open_channel(transport: TunedTransport, command: str, deadline: Deadline) -> Any:
+def open_channel(transport: TunedTransport, command: str, deadline: Deadline) -> tuple[Channel, Inbox]:
     """Open the session's one channel and run a program on it; its standard error joins its standard output."""
+    inbox = Inbox()
     with deadline.during(CHANNEL):
         channel = transport.open_session(window_size=WINDOW)
+        channel.in_buffer = inbox  # type: ignore[assignment]
         channel.set_combine_stderr(True)
         channel.exec_command(command)
         transport.check()
-    return channel
+    return channel, inbox

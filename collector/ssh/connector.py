@@ -87,11 +87,11 @@ class Connector:
         transport = self._enter(machine, dial(machine.host, machine.port, deadline), deadline)
         login_seconds = monotonic() - started
         try:
-            channel = open_channel(transport, command, deadline)
+            channel, inbox = open_channel(transport, command, deadline)
         except BaseException:
             hang_up(transport)
             raise
-        return Connection(transport, channel, login_seconds)
+        return Connection(transport, channel, inbox, login_seconds)
 
     def _enter(self, login: Login, sock: socket, deadline: Deadline) -> TunedTransport:
         """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""

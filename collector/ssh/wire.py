@@ -42,6 +42,16 @@ class TunedPacketizer(Packetizer):
             self._receive()
         return self._take(n)
 
+    def write_all(self, out: bytes) -> None:  # type: ignore[override]
+        """Send a packet. Raises EOFError when the connection is closed."""
+        try:
+            sent = self._sock.send(out)
+            while sent < len(out):
+                out = out[sent:]
+                sent = self._sock.send(out)
+        except OSError:
+            raise EOFError from None
+
     def readline(self, timeout: float) -> str:
         """Return the next line of the banner, without its end.
 
