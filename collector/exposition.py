@@ -6,6 +6,7 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from math import inf
 
 import gevent
@@ -164,18 +165,32 @@ def header(metric: Metric, openmetrics: bool) -> str:
 def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
     """Return the whole page: every machine's lines, family by family, then the daemon's own.
 
-    The machines' lines are all of one moment. Other greenlets run between one family and the next.
+    The machines' lines are all of one moment; in a family those of machines of one shape stand together. Other
+    greenlets run between one family and the next.
     """
-    blocks = [standing.block or render(standing) for standing in fleet]
-    shapes = {id(block.shape): block.shape for block in blocks}.values()
-    families = {metric.name: metric for shape in shapes for metric in shape.families}
+    shapes: dict[int, Shape] = {}
+    lines: dict[int, list[tuple[str, ...]]] = {}
+    for block in [standing.block or render(standing) for standing in fleet]:
+        shapes[id(block.shape)] = block.shape
+        lines.setdefault(id(block.shape), []).append(block.lines)
+    # Column by column: the n-th lines of all machines of a shape.
+    columns = [(shape, list(zip(*lines[key], strict=True))) for key, shape in shapes.items()]
+    families = {metric.name: metric for shape in shapes.values() for metric in shape.families}
     parts = []
     for name in sorted(families):
-        lines = [line for shape, lines, _ in blocks if name in shape.spans for line in lines[shape.spans[name]]]
-        parts.append("".join([header(families[name], openmetrics), *lines]).encode())
+        text = header(families[name], openmetrics)
+        for shape, column in columns:
+            if span := shape.spans.get(name):
+                text += _text(column[span])
+        parts.append(text.encode())
         gevent.sleep(0)
     parts.append(_own(registry, openmetrics))
     return b"".join(parts)
+
+
+def _text(columns: list[tuple[str, ...]]) -> str:
+    """Join the lines of one family, machine by machine; mostly it has but one for each."""
+    return "".join(columns[0] if len(columns) == 1 else chain.from_iterable(zip(*columns, strict=True)))
 
 
 def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:

@@ -141,7 +141,7 @@ class Session:
             if not said and self._number > 1:
                 raise _DeadBeforeAnswer(*error.args) from error
             raise
-        round_trip = monotonic() - started
+        round_trip = connection.received_at - started
         return Reading(probe.split(said, self._token, self._number, self._files), sent, round_trip)
 
     def take_logins(self) -> int:

@@ -21,8 +21,11 @@ from collector.snapshot import Failure, Snapshot, Standing
 
 log = logging.getLogger(__name__)
 
-EARLY = 0.01
-"""Seconds by which a machine may be asked before its moment, together with others: each wake-up has its cost."""
+EARLY, TOGETHER = 0.1, 16
+"""Seconds by which a machine may be asked before its moment, and how many may be asked at once for that.
+
+A wake-up of an idle process costs as much as a poll. More at once would wait for each other's answers to be parsed.
+"""
 
 WELCOME = 15.0
 """Seconds within which a machine is first polled, however long its interval."""
@@ -189,11 +192,14 @@ class Sweep:
     def _hand_out(self, moments: list[tuple[float, Post]], number: int) -> None:
         figures = Figures(self.interval, number)
         self._under_way.add(figures)
+        together = 0
         for due, post in moments:
             figures.awaited = due
             wait = due - monotonic()
-            if wait > EARLY:
+            if wait > EARLY or (wait > 0 and together == TOGETHER):
                 gevent.sleep(wait)
+                together = 0
+            together += 1
             self._send(post, min(due, monotonic()), figures)
         figures.awaited = inf
         self._end(figures)

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,12 @@ class Oracle(Collector):
 
 
 def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
-    """A registry of the library that collects the fleet."""
+    """A registry of the library that collects the fleet, machines of one shape together."""
+    by_shape: dict[int, list[Standing]] = {}
+    for standing in fleet:
+        by_shape.setdefault(id((standing.block or render(standing)).shape), []).append(standing)
     registry = CollectorRegistry()
-    registry.register(Oracle(fleet))
+    registry.register(Oracle(chain.from_iterable(by_shape.values())))
     return registry
 
 

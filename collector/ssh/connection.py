@@ -5,6 +5,7 @@ greenlets are not threads, and nothing here can be interrupted where it does not
 """
 
 import struct
+from time import monotonic
 
 from gevent.hub import Waiter, get_hub
 from paramiko import Channel, Message
@@ -21,15 +22,20 @@ ADJUSTMENT = struct.Struct(">BII")
 
 
 class Inbox:
-    """What a channel has received and nobody has taken yet; paramiko's Channel has it as its `in_buffer`."""
+    """What a channel has received and nobody has taken yet; paramiko's Channel has it as its `in_buffer`.
+
+    `fed_at` is when something last came, on the monotonic clock: who waits for it may be kept from the processor since.
+    """
 
     def __init__(self) -> None:
         self._data = b""
         self._is_closed = False
+        self.fed_at = 0.0
         self._waiter: Waiter[None] | None = None
 
     def feed(self, data: bytes) -> None:
         """Add what has come."""
+        self.fed_at = monotonic()
         self._data = self._data + data if self._data else data
         self._wake()
 
@@ -94,6 +100,11 @@ class Connection:
             raise EOFError
         self._acknowledge(len(data))
         return data
+
+    @property
+    def received_at(self) -> float:
+        """When the machine's last words came, on the monotonic clock."""
+        return self._inbox.fed_at
 
     def _acknowledge(self, size: int) -> None:
         """Let the machine send as much again, now and then."""
