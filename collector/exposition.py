@@ -162,27 +162,31 @@ def header(metric: Metric, openmetrics: bool) -> str:
     return f"# HELP {name} {help}\n# TYPE {name} {metric.kind}\n"
 
 
+AT_A_TIME = 1000
+"""Machines whose lines are put in columns before other greenlets run."""
+
+
 def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
     """Return the whole page: every machine's lines, family by family, then the daemon's own.
 
     The machines' lines are all of one moment; in a family those of machines of one shape stand together. Other
     greenlets run between one family and the next.
     """
-    shapes: dict[int, Shape] = {}
-    lines: dict[int, list[tuple[str, ...]]] = {}
+    blocks: dict[int, list[Block]] = {}
     for block in [standing.block or render(standing) for standing in fleet]:
-        shapes[id(block.shape)] = block.shape
-        lines.setdefault(id(block.shape), []).append(block.lines)
-    # Column by column: the n-th lines of all machines of a shape.
-    columns = [(shape, list(zip(*lines[key], strict=True))) for key, shape in shapes.items()]
-    families = {metric.name: metric for shape in shapes.values() for metric in shape.families}
+        blocks.setdefault(id(block.shape), []).append(block)
+    # Column by column: the n-th lines of the machines of one shape, some of them at a time.
+    columns = []
+    for alike in blocks.values():
+        for start in range(0, len(alike), AT_A_TIME):
+            some = alike[start : start + AT_A_TIME]
+            columns.append((some[0].shape, list(zip(*[block.lines for block in some], strict=True))))
+            gevent.sleep(0)
+    families = {metric.name: metric for shape, _ in columns for metric in shape.families}
     parts = []
     for name in sorted(families):
-        text = header(families[name], openmetrics)
-        for shape, column in columns:
-            if span := shape.spans.get(name):
-                text += _text(column[span])
-        parts.append(text.encode())
+        texts = [_text(column[shape.spans[name]]) for shape, column in columns if name in shape.spans]
+        parts.append("".join([header(families[name], openmetrics), *texts]).encode())
         gevent.sleep(0)
     parts.append(_own(registry, openmetrics))
     return b"".join(parts)
