@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST, MSG_KEXINIT
 from rig.needs import program
 from rig.wait import until
 
 from collector.config import Machine
 from collector.polling import man
 from collector.ssh.connector import Connector, Keys
+from collector.ssh.transport import WINDOW
 from collector.ssh.wire import TunedPacketizer
 from collector.sweep import Post, visit
 
@@ -131,3 +132,29 @@ def test_a_poll_is_one_packet_each_way(
     assert asked[MSG_CHANNEL_DATA] == POLLS
     assert answered[MSG_CHANNEL_DATA] in (POLLS - 1, POLLS)
     assert set(asked) | set(answered) <= {MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST}
+
+
+def test_a_session_outlives_new_keys_and_its_window(
+    sshd: Callable[..., Any], post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys exchanged anew every 20 kB and more bytes than the window holds cost no poll and no second login."""
+    received: Counter[int] = Counter()
+    read = TunedPacketizer.read_message
+
+    def read_message(self: TunedPacketizer) -> Any:
+        kind, message = read(self)
+        received[kind] += 1
+        return kind, message
+
+    monkeypatch.setattr(TunedPacketizer, "read_message", read_message)
+    server = sshd(RekeyLimit="20K")
+    made = post(server.login("bash"))
+    said = 0
+    while said < 2 * WINDOW:
+        snapshot = visit(made)
+        assert snapshot.failure is None
+        # An answer is longer than the names of what it says.
+        said += len("".join(sample.metric.name for sample in snapshot.samples))
+
+    assert received[MSG_KEXINIT] > 10
+    assert made.session.take_logins() == 1
