@@ -19,7 +19,9 @@ The way of the data is the way of the modules; nothing flows back:
         transport.py    the handshake: the tuned Transport
         connection.py   a transport -> the channel on which the probe runs
         phase.py        the phases of a poll: deadlines, and what each foreign exception means
-        hostkeys.py     known_hosts -> who is trusted
+        known_hosts.py  known_hosts -> an index: the format
+        hostkeys.py     who is trusted: the files as they are now, and the judgement on a machine's key
+        host_certificate.py  what must be right about a host's certificate
         auth.py         private keys, and the login with them
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers

@@ -23,7 +23,7 @@ from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_FAILED_ADMINISTRA
 
 from collector import daemon
 from collector.probe import COMMAND
-from collector.ssh.hostkeys import lines
+from collector.ssh.known_hosts import lines
 from collector.ssh.transport import TunedTransport, hang_up
 
 MOST = 1000

@@ -14,7 +14,7 @@ from collector.sweep import Figures, Post, Sweep, place
 def man(machine: Machine, connector: Connector, standing: Standing | None = None) -> Post:
     """Set up what is needed to poll one machine."""
     session = Session(machine, connector.connect, connector.slots.login, gather.files(machine.gather))
-    pause = Pause(connector.known_hosts(machine).state)
+    pause = Pause(connector.host_keys.trust(machine).state)
     offset = place(machine.name, machine.interval)
     return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, offset)
 

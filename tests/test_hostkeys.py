@@ -1,147 +1,273 @@
-"""known_hosts: who is trusted, in every form that ssh writes."""
+"""Who is trusted: what the files say of a host, pinned keys, and files that change, break or go away."""
 
 import base64
+import hmac
 import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gevent
 import pytest
 from rig.keys import make_key
+from rig.wait import until
 
-from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
-from collector.ssh.hostkeys import KnownHosts, fingerprint
+from collector.config import Login
+from collector.errors import CollectorError, HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
+from collector.ssh.hostkeys import LOOK_EVERY, AnotherKindKnown, HostKeys, KnownHosts, Trust
+from collector.ssh.known_hosts import QUICK, HostKey, fingerprint
 
 
 @pytest.fixture
 def publics(tmp_path: Path) -> list[str]:
-    """Two public keys, as `type base64`."""
-    return [make_key(tmp_path / f"key{number}").public for number in range(2)]
+    """Three public keys, the last one of another type, as `type base64`."""
+    return [make_key(tmp_path / f"key{kind}{number}", kind).public for number, kind in enumerate(KINDS)]
 
 
-def check(path: Path, host: str, public: str, port: int = 22) -> None:
-    """Check a host that shows this key."""
+KINDS = ("ed25519", "ed25519", "ecdsa")
+
+
+def key_of(public: str) -> HostKey:
+    """The host key that has this public half."""
     kind, text = public.split()
-    KnownHosts(path).check(host, port, kind, base64.b64decode(text))
+    return HostKey(kind, base64.b64decode(text))
 
 
-def written(tmp_path: Path, *lines: str) -> Path:
-    """A known_hosts file of these lines."""
-    path = tmp_path / "known_hosts"
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return path
+def login_with(*paths: Path, **options: Any) -> Login:
+    """How to log in to web1, with these files."""
+    plain = {"host": "web1", "port": 22, "user": "u", "key_file": Path("k"), "login_timeout": 1.0}
+    return Login(known_hosts=paths, **{**plain, **options})
 
 
-@pytest.mark.parametrize(
-    ("names", "host", "port"),
-    [
-        ("web1", "web1", 22),
-        ("web1,192.0.2.1", "192.0.2.1", 22),
-        ("WEB1.Example.org", "web1.example.ORG", 22),
-        ("[web1]:2222", "web1", 2222),
-        ("*.example.org", "web1.example.org", 22),
-        ("web?", "web1", 22),
-        ("*,!db*", "web1", 22),
-        ("[*]:2222", "web1", 2222),
-    ],
-)
-def test_known(tmp_path: Path, publics: list[str], names: str, host: str, port: int) -> None:
-    """A host is known by its name, one of several names, any case, its port, a wildcard."""
-    check(written(tmp_path, f"{names} {publics[0]} comment"), host, publics[0], port)
+def trust(*paths: Path, host: str = "web1", **options: Any) -> Trust:
+    """Who is trusted to be a host, by these files."""
+    made = HostKeys().trust(login_with(*paths, host=host, **options))
+    made.refresh()
+    return made
 
 
-@pytest.mark.parametrize(
-    ("names", "host", "port"),
-    [
-        ("web1", "web2", 22),
-        ("web1", "web1", 2222),
-        ("[web1]:2222", "web1", 22),
-        ("*,!web*", "web1", 22),
-        ("web?", "web10", 22),
-    ],
-)
-def test_unknown(tmp_path: Path, publics: list[str], names: str, host: str, port: int) -> None:
-    """A host with another name or port is unknown, and the error has the fingerprint of its key."""
-    with pytest.raises(HostKeyUnknown, match="SHA256:"):
-        check(written(tmp_path, f"{names} {publics[0]}"), host, publics[0], port)
+def verdict(trust: Trust, public: str) -> type[CollectorError] | None:
+    """What becomes of a host that shows this key."""
+    try:
+        trust.check(key_of(public))
+    except CollectorError as error:
+        return type(error)
+    return None
 
 
-def test_changed(tmp_path: Path, publics: list[str]) -> None:
-    """A host that shows another key than the known one is refused, and the error has both fingerprints and the line."""
-    path = written(tmp_path, "# a comment", f"web1 {publics[0]}")
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """`written(*lines, name="known_hosts")`: a file of these lines."""
 
-    with pytest.raises(HostKeyChanged, match=r"SHA256:.*SHA256:.*\(line 2\)"):
-        check(path, "web1", publics[1])
+    def written(*lines: str, name: str = "known_hosts") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
 
-
-def test_revoked(tmp_path: Path, publics: list[str]) -> None:
-    """A revoked key is refused even if it is also known."""
-    path = written(tmp_path, f"web1 {publics[0]}", f"@revoked * {publics[0]}")
-
-    with pytest.raises(HostKeyRevoked):
-        check(path, "web1", publics[0])
+    return written
 
 
-@pytest.mark.needs("ssh-keygen")
-def test_hashed(tmp_path: Path, publics: list[str]) -> None:
-    """Names that ssh-keygen has hashed are found."""
-    path = written(tmp_path, f"web1 {publics[0]}", f"[web2]:2222 {publics[1]}")
-    subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
+def test_known_unknown_and_changed(written: Callable[..., Path], publics: list[str]) -> None:
+    """A host is known by each of its keys; any other is a change, of another type too; one without a key is unknown."""
+    path = written(f"web1 {publics[0]}", f"web2 {publics[1]}", f"web2 {publics[2]}")
 
-    assert "web1" not in path.read_text()
-    check(path, "web1", publics[0])
-    check(path, "web2", publics[1], 2222)
-    with pytest.raises(HostKeyUnknown):
-        check(path, "web3", publics[0])
+    assert [None, HostKeyChanged, HostKeyChanged] == [verdict(trust(path), public) for public in publics]
+    assert [HostKeyChanged, None, None] == [verdict(trust(path, host="WEB2"), public) for public in publics]
+    assert HostKeyUnknown is verdict(trust(path, host="web3"), publics[0])
 
 
-def test_a_bad_line_costs_only_itself(tmp_path: Path, publics: list[str]) -> None:
-    """Every line that cannot be read is reported by its number, and the others hold."""
-    kind, text = publics[0].split()
-    bad = [
-        "web1",
-        f"web1 {kind}",
-        f"web1 {kind} ====",
-        f"web1 ssh-rsa {text}",
-        "|1|x web1 a b",
-        f"@new web1 {publics[0]}",
-    ]
-    path = written(tmp_path, *bad, f"web1 {publics[0]}")
+def test_errors_say_what_to_compare(written: Callable[..., Path], publics: list[str]) -> None:
+    """A refusal has the fingerprint of the key that was shown, and where the known one stands with its own."""
+    path = written("# a comment", f"[web1]:2222 {publics[0]}")
+    shown, known = (fingerprint(key_of(public).blob) for public in (publics[1], publics[0]))
+    with pytest.raises(HostKeyChanged) as changed:
+        trust(path, port=2222).check(key_of(publics[1]))
+    with pytest.raises(HostKeyUnknown) as unknown:
+        trust(path, host="web2", port=2222).check(key_of(publics[1]))
 
-    known = KnownHosts(path)
-    check(path, "web1", publics[0])
-
-    assert [problem.split(":")[1] for problem in known.index().problems] == [str(number) for number in range(1, 7)]
+    assert f"ssh-ed25519 key {shown} is not the one that is known: ssh-ed25519 {known} ({path}:2)" in str(changed.value)
+    assert f"key {shown} is not in {path}" in str(unknown.value)
+    assert "collector trust add a line for [web2]:2222" in str(unknown.value)
 
 
-def test_an_edit_is_picked_up(tmp_path: Path, publics: list[str]) -> None:
-    """A file that is written anew is read anew; one that has gone leaves the keys that were read before in force."""
-    path = written(tmp_path, f"web1 {publics[0]}")
-    known = KnownHosts(path)
-    before = known.state()
-    kind, text = publics[1].split()
-    with pytest.raises(HostKeyChanged):
-        known.check("web1", 22, kind, base64.b64decode(text))
+def test_revoked(written: Callable[..., Path], publics: list[str]) -> None:
+    """A revoked key is refused even if it is also known, in another file or pinned."""
+    path, other = written(f"web1 {publics[0]}"), written(f"@revoked * {publics[0]}", name="revoked")
+    pin = fingerprint(key_of(publics[0]).blob)
 
-    replacement = tmp_path / "new"
-    replacement.write_text(f"web1 {publics[1]} a longer line\n")
+    assert verdict(trust(path), publics[0]) is None
+    assert HostKeyRevoked is verdict(trust(path, other), publics[0])
+    assert HostKeyRevoked is verdict(trust(other, host_keys=(pin,)), publics[0])
+    assert HostKeyUnknown is verdict(trust(other), publics[1])
+
+
+def test_several_files(written: Callable[..., Path], publics: list[str]) -> None:
+    """What one of several files knows is known, and one that cannot be read may revoke anything."""
+    path, other = written(f"web1 {publics[0]}"), written(f"web2 {publics[1]}", name="other")
+
+    assert verdict(trust(path, other, host="web2"), publics[1]) is None
+    assert LocalFailure is verdict(trust(path, other.parent / "nowhere"), publics[0])
+
+
+def test_pinned_keys(written: Callable[..., Path], publics: list[str]) -> None:
+    """A machine with pinned keys shows one of them, whatever known_hosts says, and needs no such file."""
+    pins = tuple(fingerprint(key_of(public).blob) for public in publics[1:])
+    path = written(f"web1 {publics[0]}")
+    verdicts = [verdict(trust(path, host_keys=pins), public) for public in publics]
+
+    assert [HostKeyChanged, None, None] == verdicts
+    assert verdict(trust(path.parent / "nowhere", host_keys=pins), publics[1]) is None
+    assert LocalFailure is verdict(trust(path.parent, host_keys=pins), publics[1])
+
+
+def test_kinds(written: Callable[..., Path], publics: list[str]) -> None:
+    """A host is asked for a key of a known type, and of a pinned one's where that is known."""
+    marked = f"@revoked * {publics[0]}", f"@cert-authority * {publics[0]}"
+    path = written(*(f"web1 {public}" for public in publics), *marked)
+    pin = fingerprint(key_of(publics[2]).blob)
+
+    assert ["ssh-ed25519", "ssh-ed25519", "ecdsa-sha2-nistp256"] == trust(path).kinds()
+    assert trust(path).has_authority
+    assert ["ecdsa-sha2-nistp256"] == trust(path, host_keys=(pin,)).kinds()
+    assert not trust(path, host_keys=(pin,)).has_authority
+
+
+def test_alias(written: Callable[..., Path], publics: list[str]) -> None:
+    """An alias is looked up instead of host and port, as ssh does."""
+    path = written(f"behind-the-nat {publics[0]}")
+
+    assert verdict(trust(path, host="192.0.2.1", port=2222, host_key_alias="Behind-the-NAT"), publics[0]) is None
+
+
+def test_many_hashed_lines(written: Callable[..., Path], publics: list[str]) -> None:
+    """Among many hashed lines a key is found at once; another type than the known one is asked for when it is not."""
+    hashed = "|1|{0}|{0}".format(base64.b64encode(bytes(20)).decode())
+    other = make_key(written().with_name("other"), "rsa").public
+    mine = "|1|AAAAAAAAAAAAAAAAAAAAAAAAAAA=|" + base64.b64encode(hmac.digest(bytes(20), b"web1", "sha1")).decode()
+    path = written(*[f"{hashed} {other}"] * (QUICK + 1), f"{mine} {publics[0]}")
+
+    assert verdict(trust(path), publics[0]) is None
+    unresolved = trust(path)
+    assert [] == unresolved.kinds()
+    assert AnotherKindKnown is verdict(unresolved, publics[2])
+    assert ["ssh-ed25519"] == unresolved.kinds()
+    assert HostKeyChanged is verdict(unresolved, publics[2])
+    assert HostKeyChanged is verdict(trust(path), publics[1])
+    assert HostKeyUnknown is verdict(trust(path, host="web2"), publics[1])
+    assert HostKeyChanged is verdict(trust(path), other)
+
+
+# Files that change.
+
+
+def test_an_edit_is_picked_up(written: Callable[..., Path], publics: list[str]) -> None:
+    """A file that is written anew, in its place or by another one, is read anew."""
+    path = written(f"web1 {publics[0]}")
+    there = trust(path)
+    before = there.state()
+    assert HostKeyChanged is verdict(there, publics[1])
+
+    replacement = written(f"web1 {publics[1]}", name="new")
     os.replace(replacement, path)
-    known.check("web1", 22, kind, base64.b64decode(text))
+    assert before != there.state()
+    assert verdict(there, publics[1]) is None
+    written(f"web1 {publics[2]} a longer line")
+    assert verdict(there, publics[2]) is None
+    there.refresh()
+    assert HostKeyChanged is verdict(there, publics[0])
+
+
+def test_a_refusal_is_by_the_file_as_it_is(written: Callable[..., Path], publics: list[str]) -> None:
+    """Whoever would be refused is looked up in the file as it is now: nothing would bring it back after that."""
+    there = trust(written())
+    assert HostKeyUnknown is verdict(there, publics[0])
+    written(f"web1 {publics[0]}")
+
+    assert verdict(there, publics[0]) is None
+
+
+def become_a_folder(path: Path) -> None:
+    """Put a folder in the place of a file."""
     path.unlink()
-    known.check("web1", 22, kind, base64.b64decode(text))
-
-    assert known.state() != before
+    path.mkdir()
 
 
-def test_a_file_that_never_was_is_a_local_failure(tmp_path: Path) -> None:
+WORSE: dict[str, Callable[[Path], object]] = {
+    "Is a directory": become_a_folder,
+    "No such file": lambda path: path.unlink(),
+    "no keys": lambda path: path.write_text(""),
+    "no keys any more": lambda path: path.write_bytes(bytes(4096)),
+    "cut off": lambda path: path.write_text(path.read_text()[:-20]),
+}
+
+
+@pytest.mark.parametrize("what", WORSE)
+def test_a_file_that_got_worse(
+    what: str, written: Callable[..., Path], publics: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is half written, or cannot be read, leaves what was read before in force, and is logged once."""
+    path = written(f"web1 {publics[0]}", f"web2 {publics[1]}")
+    known = KnownHosts(path)
+    known.refresh()
+    assert ("", 2) == (known.problem, len(known.index or ()))
+    WORSE[what](path)
+    for _ in range(3):
+        known.refresh()
+
+    assert what in known.problem
+    assert known.index is not None
+    assert 2 == len(known.index)
+    assert 1 == caplog.text.count("what was read before stays in force")
+
+    if path.is_dir():
+        path.rmdir()
+    written(f"web1 {publics[0]}")
+    known.refresh()
+    assert ("", 1) == (known.problem, len(known.index))
+
+
+def test_what_kept_us_from_reading_may_end(tmp_path: Path, publics: list[str]) -> None:
+    """A file that could not be read is tried again even if it looks the same."""
+    path, target = tmp_path / "known_hosts", tmp_path / "folder"
+    path.symlink_to(target)
+    known = KnownHosts(path)
+    known.refresh()
+    assert known.index is None
+    target.write_text(f"web1 {publics[0]}\n")
+    known.refresh()
+
+    assert known.index is not None
+
+
+def test_a_file_that_never_was_is_a_local_failure(tmp_path: Path, publics: list[str]) -> None:
     """Without any known_hosts nobody is trusted, and the reason is ours."""
-    with pytest.raises(LocalFailure, match="known_hosts"):
-        KnownHosts(tmp_path / "nowhere").index()
+    with pytest.raises(LocalFailure, match="nowhere: No such file"):
+        trust(tmp_path / "nowhere").check(key_of(publics[0]))
 
 
-@pytest.mark.needs("ssh-keygen")
-def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
-    """A fingerprint reads as ssh-keygen -l prints it, so that people can compare."""
-    key = make_key(tmp_path / "key")
-    printed = subprocess.run(["ssh-keygen", "-l", "-f", key.path], check=True, capture_output=True, text=True).stdout
+def test_bad_lines_are_logged(written: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    """Bad lines are logged with their numbers, and many of them as a number."""
+    trust(written(*["bad"] * 20))
 
-    assert fingerprint(base64.b64decode(key.public.split()[1])) == printed.split()[1]
+    assert "known_hosts:1: fewer than three fields" in caplog.text
+    assert "20 lines of" in caplog.text
+    assert 11 == len(caplog.records)
+
+
+def test_watching(written: Callable[..., Path], publics: list[str], tmp_path: Path) -> None:
+    """Files in use are read again by themselves when they change; those that nobody needs are not missed."""
+    path = written(f"web1 {publics[0]}")
+    host_keys = HostKeys()
+    needed = login_with(path)
+    host_keys.use([needed, login_with(tmp_path / "nowhere", host_keys=("SHA256:x",))])
+    host_keys.refresh()
+    assert [path] == [file.path for file in host_keys]
+    greenlet = gevent.spawn(host_keys.watch)
+    try:
+        written(f"web1 {publics[0]}", f"web2 {publics[1]}")
+        until(lambda: len(host_keys.file(path).index or ()) == 2, "the file is read again", 10 * LOOK_EVERY)
+    finally:
+        greenlet.kill()
+    host_keys.use([])
+
+    assert [] == list(host_keys)

@@ -1,6 +1,6 @@
 """Logs in to machines: the keys and known hosts, each file read once for all of them, and the login slots."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
@@ -14,8 +14,9 @@ from collector.config import Login, Machine
 from collector.ssh.auth import BadKey, load_key, log_in
 from collector.ssh.connection import Connection, open_channel
 from collector.ssh.dial import dial
-from collector.ssh.hostkeys import KnownHosts
-from collector.ssh.phase import Deadline
+from collector.ssh.hostkeys import AnotherKindKnown, HostKeys, Trust
+from collector.ssh.known_hosts import HostKey
+from collector.ssh.phase import TRUST, Deadline
 from collector.ssh.transport import TunedTransport, hang_up, shake_hands
 
 
@@ -68,14 +69,7 @@ class Connector:
     def __init__(self, keys: Keys, logins: int) -> None:
         self.keys = keys
         self.slots = Slots(logins)
-        self._known_hosts: dict[tuple[Path, ...], KnownHosts] = {}
-
-    def known_hosts(self, login: Login) -> KnownHosts:
-        """Return the known hosts that a host is checked against."""
-        paths = login.known_hosts
-        if paths not in self._known_hosts:
-            self._known_hosts[paths] = KnownHosts(paths[0])
-        return self._known_hosts[paths]
+        self.host_keys = HostKeys()
 
     def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
         """Log in to a machine and start a program.
@@ -84,7 +78,10 @@ class Connector:
             PollError: of whatever phase failed; nothing is left open then.
         """
         started = monotonic()
-        transport = self._enter(machine, dial(machine.host, machine.port, deadline), deadline)
+        try:
+            transport = self._enter(machine, self._reach(machine, deadline), deadline)
+        except AnotherKindKnown:
+            transport = self._enter(machine, self._reach(machine, deadline), deadline)
         login_seconds = monotonic() - started
         try:
             channel, inbox = open_channel(transport, command, deadline)
@@ -93,17 +90,45 @@ class Connector:
             raise
         return Connection(transport, channel, inbox, login_seconds)
 
+    def look(self, machine: Machine, deadline: Deadline, kinds: Collection[str] = ()) -> HostKey:
+        """Go as far as the key exchange, and return the host key that a machine shows; nothing of us is sent to it.
+
+        With `kinds` it is asked for a key of one of these types, and without for the one that a login would ask for.
+
+        Raises:
+            PollError: of whatever phase failed; Incompatible if the machine has no key of these types.
+        """
+        transport = TunedTransport(self._reach(machine, deadline))
+        try:
+            if kinds:
+                transport.accept_host_keys(kinds)
+            else:
+                self._prefer_known(transport, self.host_keys.trust(machine), deadline)
+            shake_hands(transport, deadline)
+            return transport.shown_host_key
+        finally:
+            hang_up(transport)
+
+    def _reach(self, machine: Machine, deadline: Deadline) -> socket:
+        """Connect to a machine. Raises PollError."""
+        return dial(machine.host, machine.port, deadline)
+
     def _enter(self, login: Login, sock: socket, deadline: Deadline) -> TunedTransport:
         """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""
         transport = TunedTransport(sock)
+        trust = self.host_keys.trust(login)
         try:
-            known_hosts = self.known_hosts(login)
-            transport.prefer_host_keys(known_hosts.kinds(login.host, login.port))
+            self._prefer_known(transport, trust, deadline)
             shake_hands(transport, deadline)
-            host_key = transport.get_remote_server_key()
-            known_hosts.check(login.host, login.port, host_key.get_name(), host_key.asbytes())
+            with deadline.during(TRUST):
+                trust.check(transport.shown_host_key)
             log_in(transport, login.user, self.keys[login.key_file], deadline)
         except BaseException:
             hang_up(transport)
             raise
         return transport
+
+    def _prefer_known(self, transport: TunedTransport, trust: Trust, deadline: Deadline) -> None:
+        with deadline.during(TRUST):
+            trust.refresh()
+            transport.prefer_host_keys(trust.kinds(), trust.has_authority)

@@ -1,208 +1,311 @@
-"""Who is trusted: known_hosts, as sshd(8) describes it under SSH_KNOWN_HOSTS FILE FORMAT.
+"""Who is trusted: the known_hosts files, kept as they are on disk, and the judgement on the key that a machine shows.
 
-A reader of our own, because paramiko's takes 25 s for 10,000 lines, dies on one bad line and ignores `@revoked`.
-Nothing here ever adds a key.
+Nothing here ever adds a key. Files are read, and many names tried, in a thread of their own: everything else goes on.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import logging
 import os
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from time import time
+from typing import TypeVar
 
+import gevent
+from gevent.lock import Semaphore
+from gevent.threadpool import ThreadPool
+
+from collector.config import Login
 from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
+from collector.ssh.host_certificate import BadCertificate, HostCertificate
+from collector.ssh.known_hosts import AUTHORITY, REVOKED, Entry, HostKey, Index, fingerprint, name_of
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Known(NamedTuple):
-    """One key of known_hosts: its type (`ssh-ed25519`), its blob, whether it is revoked, and the line it is from."""
+LOOK_EVERY = 1.0
+"""Seconds from one look at the files to the next."""
 
-    kind: str
-    blob: bytes
-    revoked: bool
-    line: int
-
-
-class Hashed(NamedTuple):
-    """A name that `ssh-keygen -H` has hashed."""
-
-    salt: bytes
-    digest: bytes
-    known: Known
-
-    def is_of(self, name: str) -> bool:
-        """Tell whether this is the name."""
-        return hmac.digest(self.salt, name.encode(), "sha1") == self.digest
+MOST_TOLD = 10
+"""Bad lines of a file that are logged one by one."""
 
 
-class Patterned(NamedTuple):
-    """A list of names with wildcards or a negation, `*.example.org,!bad.example.org`."""
-
-    patterns: tuple[str, ...]
-    known: Known
-
-    def is_of(self, name: str) -> bool:
-        """Tell whether one of the patterns fits and none forbids the name."""
-        forbidden = any(_fits(pattern[1:], name) for pattern in self.patterns if pattern.startswith("!"))
-        return not forbidden and any(_fits(pattern, name) for pattern in self.patterns)
+class AnotherKindKnown(HostKeyChanged):
+    """The machine has shown a key of a type of which none is known, while one of another type is; ask for that."""
 
 
-def _fits(pattern: str, name: str) -> bool:
-    """Tell whether a pattern of ssh, in which only `*` and `?` are special, fits the whole name."""
-    expression = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in pattern)
-    return re.fullmatch(expression, name) is not None
+@cache
+def _threads() -> ThreadPool:
+    """Return threads of our own: those of gevent may all be waiting for a resolver."""
+    return ThreadPool(2)
 
 
-@dataclass(slots=True)
-class Index:
-    """The keys of one file. `problems` has a line for each line that could not be read: it costs only itself."""
-
-    plain: dict[str, list[Known]] = field(default_factory=dict)
-    others: list[Hashed | Patterned] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    _found: dict[str, list[Known]] = field(default_factory=dict)
-
-    def keys(self, host: str, port: int) -> list[Known]:
-        """Return what the file says of a host."""
-        name = host.lower() if port == 22 else f"[{host.lower()}]:{port}"
-        if name not in self._found:
-            others = [other.known for other in self.others if other.is_of(name)]
-            self._found[name] = self.plain.get(name, []) + others
-        return self._found[name]
-
-    def add(self, number: int, text: str) -> None:
-        """Index one line.
-
-        Raises:
-            ValueError: it is not a line of known_hosts; the text says why.
-        """
-        words = text.split()
-        if not words or words[0].startswith("#"):
-            return
-        marker = words.pop(0) if words[0].startswith("@") else ""
-        if marker == "@cert-authority":
-            raise ValueError("host certificates are not supported yet")
-        if marker not in ("", "@revoked"):
-            raise ValueError(f"unknown marker {marker}")
-        if len(words) < 3:
-            raise ValueError("fewer than three fields (names, type, key)")
-        known = Known(words[1], _blob(words[1], words[2]), marker == "@revoked", number)
-        self._file(words[0].lower() if not words[0].startswith("|") else words[0], known)
-
-    def _file(self, names: str, known: Known) -> None:
-        if names.startswith("|"):
-            try:
-                _, method, salt, digest = names.split("|")
-                self.others.append(Hashed(base64.b64decode(salt), base64.b64decode(digest), known))
-            except (ValueError, binascii.Error):
-                raise ValueError("a hashed name that is none") from None
-            if method != "1":
-                raise ValueError(f"unknown way of hashing names: {method}")
-        elif set(names) & set("*?!"):
-            self.others.append(Patterned(tuple(names.split(",")), known))
-        else:
-            for name in names.split(","):
-                self.plain.setdefault(name, []).append(known)
-
-
-def _blob(kind: str, text: str) -> bytes:
-    """Decode a key, which begins with the name of its type."""
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise ValueError("a key that is not base64") from None
-    name = kind.encode()
-    if not blob.startswith(len(name).to_bytes(4, "big") + name):
-        raise ValueError(f"a key that is not of type {kind}")
-    return blob
-
-
-def read_index(path: Path) -> Index:
-    """Read a known_hosts file. Raises OSError."""
-    index = Index()
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            index.add(number, line)
-        except ValueError as error:
-            index.problems.append(f"{path}:{number}: {error}")
-    return index
+def _away(call: Callable[..., T], *arguments: object) -> T:
+    """Call something in a thread, and let all other greenlets go on meanwhile."""
+    result: T = _threads().apply(call, arguments)
+    return result
 
 
 class KnownHosts:
-    """One known_hosts file; read again when it has changed, and the last good reading stays when it cannot be read."""
+    """One known_hosts file.
+
+    `index` is the last good reading, or None before there is one. `problem` says why the file as it is now is not in
+    force; it is empty when all is well, and until `refresh` was called for the first time.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._index: Index | None = None
-        self._state: object = None
+        self.path = path
+        self.index: Index | None = None
+        self.problem = ""
+        self._seen: object = None
+        self._reading = Semaphore()
 
     def state(self) -> object:
         """Return something that differs once the file has been written or replaced."""
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
         except OSError as error:
             return error.errno
-        return status.st_mtime_ns, status.st_ino, status.st_size
+        # The time of the last change of anything, as chmod can make a file readable again.
+        return status.st_ctime_ns, status.st_ino, status.st_size
 
-    def index(self) -> Index:
-        """Return the file's keys as they are now.
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such file, and never was."""
+        return self.index is None and not os.path.lexists(self.path)
+
+    def refresh(self) -> None:
+        """Read the file if it has changed. One that is unreadable, or half written, leaves what was read before."""
+        if self.state() == self._seen:
+            return
+        with self._reading:
+            state = self.state()
+            if state != self._seen:
+                read = _away(_read, self.path)
+                # What kept us from reading may be over while the file stays as it is.
+                self._seen = None if isinstance(read, OSError) else state
+                self._take(read)
+
+    def _take(self, read: Index | OSError) -> None:
+        before, self.problem = self.problem, self._problem_of(read)
+        if not self.problem:
+            assert isinstance(read, Index)
+            self.index = read
+            _tell(read)
+        elif self.problem != before:
+            what = "what was read before stays in force" if self.index else "no machine can be checked against it"
+            log.error("known_hosts: %s: %s; %s", self.path, self.problem, what)
+
+    def _problem_of(self, read: Index | OSError) -> str:
+        """Return why what was read cannot be put in force; empty if it can."""
+        if isinstance(read, OSError):
+            return read.strerror or str(read)
+        if self.index and not len(read):
+            return "it has no keys any more"
+        if self.index and read.is_cut:
+            return "its last line is cut off"
+        return ""
+
+
+def _read(path: Path) -> Index | OSError:
+    try:
+        return Index(path, path.read_bytes())
+    except OSError as error:
+        return error
+
+
+def _tell(index: Index) -> None:
+    for problem in index.problems[:MOST_TOLD]:
+        log.warning("known_hosts: line ignored: %s", problem)
+    if len(index.problems) > MOST_TOLD:
+        log.warning("known_hosts: %d lines of %s are ignored", len(index.problems), index.file)
+
+
+class HostKeys:
+    """The known_hosts files of all machines, each read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, KnownHosts] = {}
+        self._needed: set[Path] = set()
+
+    def file(self, path: Path) -> KnownHosts:
+        """Return a file; it is not read yet if nobody has asked for it before."""
+        return self._files.setdefault(path, KnownHosts(path))
+
+    def trust(self, login: Login) -> "Trust":
+        """Return who is trusted to be a host."""
+        return Trust(login, [self.file(path) for path in login.known_hosts])
+
+    def use(self, logins: Iterable[Login]) -> None:
+        """Keep the files of these, and no others."""
+        paths: set[Path] = set()
+        self._needed.clear()
+        for login in logins:
+            paths.update(login.known_hosts)
+            if not login.host_keys:
+                self._needed.update(login.known_hosts)
+        self._files = {path: self.file(path) for path in sorted(paths)}
+
+    def __iter__(self) -> Iterator[KnownHosts]:
+        """Yield the files, without those that are not there and need not be, as all who name them have pinned keys."""
+        return (file for file in self._files.values() if file.path in self._needed or not file.is_missing)
+
+    def refresh(self) -> None:
+        """Read what has changed."""
+        for file in list(self._files.values()):
+            if file.path in self._needed or not file.is_missing:
+                file.refresh()
+
+    def watch(self) -> None:
+        """Read for ever what changes."""
+        while True:
+            gevent.sleep(LOOK_EVERY)
+            self.refresh()
+
+
+class Trust:
+    """Who is trusted to be one host: by its pinned keys, or by what the files say of its name."""
+
+    def __init__(self, login: Login, files: Iterable[KnownHosts]) -> None:
+        self._files = tuple(files)
+        self._host = (login.host_key_alias or login.host).lower()
+        self.name = self._host if login.host_key_alias else name_of(login.host, login.port)
+        self._pinned = login.host_keys
+
+    def state(self) -> object:
+        """Return something that differs once one of the files has been written or replaced."""
+        return [file.state() for file in self._files]
+
+    def refresh(self) -> None:
+        """Have the files read if they have changed."""
+        for file in self._files:
+            if not (self._pinned and file.is_missing):
+                file.refresh()
+
+    def _indexes(self) -> list[Index]:
+        """Return what the files say.
 
         Raises:
-            LocalFailure: it cannot be read and never could.
+            LocalFailure: one of them cannot be read and never could: it may revoke what another one trusts.
         """
-        state = self.state()
-        if self._index is None or state != self._state:
-            self._state = state
-            try:
-                self._index = read_index(self._path)
-                for problem in self._index.problems:
-                    log.warning("known_hosts: line ignored: %s", problem)
-            except OSError as error:
-                if self._index is None:
-                    raise LocalFailure(f"cannot read known_hosts: {error}") from error
-                log.error("cannot read known_hosts, the keys read before stay in force: %s", error)
-        return self._index
+        for file in self._files:
+            if file.index is None and not (self._pinned and file.is_missing):
+                raise LocalFailure(f"cannot read known_hosts: {file.path}: {file.problem}")
+        return [file.index for file in self._files if file.index is not None]
 
-    def check(self, host: str, port: int, kind: str, blob: bytes) -> None:
-        """Do nothing when the host is known by this key, and raise when not.
+    @property
+    def _authority_names(self) -> set[str]:
+        """What the host may be called where a certificate authority is trusted for it: a port is no part of that."""
+        return {self.name, self._host}
+
+    def kinds(self) -> list[str]:
+        """Return the types of the keys that are known for the host, so that it can be asked for one of these.
+
+        Where that would take long, the list is empty; `check` then raises AnotherKindKnown if need be.
+        """
+        entries = [entry for index in self._indexes() for entry in _soon_of(index, self.name)]
+        pinned = [entry.kind for entry in entries if fingerprint(entry.blob) in self._pinned]
+        return pinned or [entry.kind for entry in entries if not entry.marker]
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether a certificate authority is trusted for the host."""
+        if self._pinned:
+            return False
+        names = self._authority_names
+        said = (entry for index in self._indexes() for name in names for entry in _soon_of(index, name))
+        return any(entry.marker == AUTHORITY for entry in said)
+
+    def check(self, key: HostKey) -> None:
+        """Do nothing when the host is trusted by the key that it shows, and raise when not.
 
         Raises:
             HostKeyUnknown, HostKeyChanged, HostKeyRevoked: the text has the fingerprint and what to do.
+            LocalFailure: the files cannot be read.
         """
-        known = self.index().keys(host, port)
-        mine = f"its {kind} key {fingerprint(blob)}"
-        same = [entry for entry in known if entry.blob == blob]
-        if any(entry.revoked for entry in same):
-            raise HostKeyRevoked(f"{mine} is revoked by {self._path}:{same[0].line}")
-        if same:
+        while True:
+            indexes = self._indexes()
+            try:
+                self._judge(key)
+                return
+            except (HostKeyUnknown, HostKeyChanged, HostKeyRevoked):
+                # Whoever is refused is left alone until the files change: they must not have changed by now.
+                self.refresh()
+                if self._indexes() == indexes:
+                    raise
+
+    def _judge(self, key: HostKey) -> None:
+        said = self._said(key.blob, {self.name})
+        _refuse_revoked(said, f"its {key}")
+        if self._pinned:
+            if fingerprint(key.blob) not in self._pinned:
+                raise HostKeyChanged(f"its {key} is not one of host_key: {', '.join(self._pinned)}; {FIND_OUT}")
             return
-        others = [entry for entry in known if not entry.revoked]
-        if others:
-            where = ", ".join(f"{entry.kind} {fingerprint(entry.blob)} (line {entry.line})" for entry in others)
-            raise HostKeyChanged(f"{mine} is not the one in {self._path}: {where}; find out why before you replace it")
-        name = host if port == 22 else f"[{host}]:{port}"
-        raise HostKeyUnknown(
-            f"{mine} is not in {self._path}; compare it with the machine's own, then add a line for {name}"
-        )
+        if key.certificate and self._vouched(key):
+            return
+        if not any(not entry.marker for entry in said):
+            self._refuse(key)
 
-    def kinds(self, host: str, port: int) -> list[str]:
-        """Return the types of the keys that are known for a host, so that it can be asked for one of these."""
-        return [entry.kind for entry in self.index().keys(host, port) if not entry.revoked]
+    def _said(self, blob: bytes, names: Iterable[str]) -> list[Entry]:
+        """Return what the files say of a key of the host."""
+        said = []
+        for index in self._indexes():
+            for name in names:
+                if index.is_quick_with(name, blob):
+                    said += index.of_key(name, blob)
+                else:
+                    said += [entry for entry in _away(index.of, name) if entry.blob == blob]
+        return said
+
+    def _vouched(self, key: HostKey) -> bool:
+        """Tell whether the key has a good certificate of an authority that is trusted for the host.
+
+        Raises:
+            HostKeyRevoked, HostKeyUnknown: it has one of the authority's, but that is not good.
+        """
+        try:
+            certificate = HostCertificate(key)
+            said = self._said(certificate.authority, self._authority_names)
+            _refuse_revoked(said, f"its {key} has a certificate, and the authority's key")
+            if not any(entry.marker == AUTHORITY for entry in said):
+                return False
+            certificate.check(self._host, time())
+        except BadCertificate as error:
+            raise HostKeyUnknown(f"its {key} has {error}") from error
+        return True
+
+    def _refuse(self, key: HostKey) -> None:
+        """Raise why a key that no line has is not trusted."""
+        indexes = self._indexes()
+        was_quick = all(index.is_quick(self.name) for index in indexes)
+        said = [entry for index in indexes for entry in _all_of(index, self.name)]
+        known = [entry for entry in said if not entry.marker]
+        files = ", ".join(str(file.path) for file in self._files)
+        if not known:
+            lacks = " and no certificate of a trusted authority goes with it" if self.has_authority else ""
+            raise HostKeyUnknown(
+                f"its {key} is not in {files}{lacks}; compare it with the machine's own, "
+                f"then let collector trust add a line for {self.name}"
+            )
+        text = f"its {key} is not the one that is known: {', '.join(map(str, known))}; {FIND_OUT}"
+        if not was_quick and key.kind not in {entry.kind for entry in known}:
+            raise AnotherKindKnown(text)
+        raise HostKeyChanged(text)
 
 
-def fingerprint(blob: bytes) -> str:
-    """Return a key's fingerprint as `ssh-keygen -l` prints it, `SHA256:...`."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+FIND_OUT = "find out why before you replace it"
 
 
-def lines(names: Iterable[str], kind: str, blob: bytes) -> str:
-    """Return the text of a known_hosts file that has one key for each name."""
-    key = f"{kind} {base64.b64encode(blob).decode()}"
-    return "".join(f"{name} {key}\n" for name in names)
+def _soon_of(index: Index, name: str) -> list[Entry]:
+    return index.of(name) if index.is_quick(name) else index.surely_of(name)
+
+
+def _all_of(index: Index, name: str) -> list[Entry]:
+    return index.of(name) if index.is_quick(name) else _away(index.of, name)
+
+
+def _refuse_revoked(said: Iterable[Entry], whose: str) -> None:
+    for entry in said:
+        if entry.marker == REVOKED:
+            raise HostKeyRevoked(f"{whose} is revoked by {entry.place}")

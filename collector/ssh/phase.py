@@ -36,6 +36,7 @@ RESOLVE = Phase("an address", errors.NameUnresolved, errors.NameUnresolved, erro
 CONNECT = Phase("a connection", errors.ConnectTimeout, errors.Unreachable, errors.Unreachable)
 BANNER = Phase("an SSH banner", errors.BadBanner, errors.BadBanner, errors.BadBanner)
 KEX = Phase("a key exchange", errors.KeyExchangeFailed, errors.KeyExchangeFailed, errors.KeyExchangeFailed)
+TRUST = Phase("known_hosts", errors.LocalFailure, errors.LocalFailure, errors.LocalFailure)
 AUTH = Phase(
     "an answer to the login", errors.AuthenticationFailed, errors.ConnectionClosed, errors.AuthenticationFailed
 )

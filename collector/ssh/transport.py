@@ -7,12 +7,14 @@ name when one of them changes.
 import logging
 import re
 import socket
+from collections.abc import Collection
 from threading import Event
 
 from paramiko import Message, Transport
 from paramiko.ssh_exception import SSHException
 
 from collector.errors import BadBanner, Throttled
+from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import BANNER, KEX, Deadline, Disconnected
 from collector.ssh.wire import TunedPacketizer
 
@@ -51,6 +53,12 @@ class TunedTransport(Transport):
         self.has_banner = Event()
         self.greeting = ""
         self.goodbye: str | None = None
+        self._host_key_algorithms = tuple(options.key_types)
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms of host keys that are offered, the best first; paramiko would add certificates to any."""
+        return self._host_key_algorithms
 
     def _check_banner(self) -> None:
         """Read up to the server's banner, bounded in lines and bytes; keep the first line of anything before it."""
@@ -90,13 +98,31 @@ class TunedTransport(Transport):
         # Raised in the transport by what came from the wire: a packet that does not decrypt, a field that is none.
         raise SSHException(f"{type(error).__name__}: {error}") from error
 
-    def prefer_host_keys(self, known: list[str]) -> None:
-        """Ask first for a host key of a known type, so that a server with several shows one that can be checked."""
-        algorithms = {
-            name for kind in known for name in ([kind] if kind != "ssh-rsa" else ["rsa-sha2-512", "rsa-sha2-256"])
-        }
-        options = self.get_security_options()
-        options.key_types = tuple(sorted(options.key_types, key=lambda kind: kind not in algorithms))
+    def prefer_host_keys(self, known: Collection[str], certificates: bool = False) -> None:
+        """Ask first for a host key of a known type, so that a server with several shows one that can be checked.
+
+        With `certificates` a certificate is asked for before any plain key.
+        """
+        wanted = _algorithms(known)
+        plain = sorted(self.get_security_options().key_types, key=lambda name: name not in wanted)
+        certified = [f"{name}-cert-v01@openssh.com" for name in plain] if certificates else []
+        self._host_key_algorithms = (*certified, *plain)
+
+    def accept_host_keys(self, kinds: Collection[str]) -> None:
+        """Take host keys of these types, and no others."""
+        wanted = _algorithms(kinds)
+        self._host_key_algorithms = tuple(name for name in self._host_key_algorithms if name in wanted)
+
+    @property
+    def shown_host_key(self) -> HostKey:
+        """The host key with which the server has signed the key exchange."""
+        key = self.get_remote_server_key()
+        return HostKey(key.get_name(), key.asbytes(), key.public_blob.key_blob if key.public_blob else b"")
+
+
+def _algorithms(kinds: Collection[str]) -> set[str]:
+    """Return the signature algorithms of types of keys; those of RSA are called otherwise."""
+    return {name for kind in kinds for name in ([kind] if kind != "ssh-rsa" else ["rsa-sha2-512", "rsa-sha2-256"])}
 
 
 def hang_up(transport: TunedTransport) -> None:
