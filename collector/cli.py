@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
-from collector import check, daemon, demo, logs, once
+from collector import check, daemon, demo, logs, once, trust
 from collector.config import find
 from collector.errors import ConfigError
 
@@ -41,6 +42,8 @@ def command(options: argparse.Namespace) -> int:
             return check.run(find(options.config), options.sections, options.connect)
         case "once":
             return once.run(find(options.config), options.sections, options.format)
+        case "trust":
+            return trust.run(find(options.config), options.sections, options.yes_from)
         case _:
             return demo.run(options.machines, options.listen)
 
@@ -69,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
         "once", parents=[configured, sections], help="poll once, now, and print what came"
     )
     once_parser.add_argument("--format", choices=once.FORMATS, default="table", help="how to print it (table)")
+    trust_parser = commands.add_parser(
+        "trust", parents=[configured, sections], help="show the host keys of unknown machines, ask, and add them"
+    )
+    trust_parser.add_argument(
+        "--yes-from", type=Path, metavar="FILE", help="ask nothing, add the keys whose fingerprints this file has"
+    )
     demo_parser = commands.add_parser(
         "demo", parents=[common], help="poll a fleet on this machine, made for the purpose"
     )

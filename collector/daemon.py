@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
@@ -11,13 +12,13 @@ from gevent.lock import RLock
 from prometheus_client import CollectorRegistry
 
 from collector import exposition, gather
-from collector.config import Config, load
+from collector.config import Config, Login, load
 from collector.errors import ConfigError
 from collector.polling import Polling
 from collector.schedule import Schedule
 from collector.ssh.connector import Connector, Keys
 from collector.systemd import Notifier
-from collector.telemetry import FleetCollector, Telemetry
+from collector.telemetry import FleetCollector, KnownHostsCollector, Telemetry
 from collector.web import Site, bind, serve
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ STUCK = 10.0
 STATUS_EVERY = 10.0
 
 
-def read(path: Path) -> tuple[Config, Keys]:
+def read(path: Path, known_hosts_needed: bool = True) -> tuple[Config, Keys]:
     """Load the configuration and the keys that it names. Raises ConfigError."""
     keys = Keys()
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -39,6 +40,7 @@ def read(path: Path) -> tuple[Config, Keys]:
         reserved_labels=labels,
         credentials=Path(credentials) if credentials else None,
         key_problem=keys.problem,
+        known_hosts_needed=known_hosts_needed,
     )
     return config, keys
 
@@ -55,6 +57,7 @@ class Daemon:
         self._schedule = Schedule(self._jumped)
         self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
         self._telemetry.registry.register(FleetCollector(self._polling))
+        self._telemetry.registry.register(KnownHostsCollector(self._connector.host_keys))
         self._reloading = RLock()
         self._vital: list[gevent.Greenlet[..., None]] = []
         self._was_complete = False
@@ -69,8 +72,11 @@ class Daemon:
         self._server = serve(listener, site)
         self._server.start()
         self._telemetry.loaded(True)
+        self._connector.host_keys.use(logins(self._config))
+        self._connector.host_keys.refresh()
         self._polling.apply(self._config)
-        for greenlet in [*self._schedule.start(), gevent.spawn(self._telemetry.measure_lag), gevent.spawn(self._watch)]:
+        watches = self._telemetry.measure_lag, self._connector.host_keys.watch, self._watch
+        for greenlet in [*self._schedule.start(), *map(gevent.spawn, watches)]:
             greenlet.link(lambda _: self.broken.set())
             self._vital.append(greenlet)
         host, port = listener.getsockname()[:2]
@@ -103,6 +109,7 @@ class Daemon:
                 log.warning("%s has changed: that takes effect with a restart", option)
         self._connector.keys = keys
         self._connector.slots.resize(config.logins)
+        self._connector.host_keys.use(logins(config))
         self._polling.apply(config)
         self._telemetry.forget_intervals(but=self._polling.intervals)
         self._config = config
@@ -143,6 +150,12 @@ class Daemon:
             if self._polling.overdue() < STUCK:
                 self._notifier.watchdog()
             gevent.sleep(every)
+
+
+def logins(config: Config) -> Iterator[Login]:
+    """Yield every host that is logged in to, jump hosts included."""
+    for machine in config.machines:
+        yield from (*machine.jumps, machine)
 
 
 def run(path: Path) -> int:

@@ -11,7 +11,7 @@ from gevent.event import Event
 from prometheus_client import CollectorRegistry
 
 from collector import exposition
-from collector.config import Config
+from collector.config import Config, Machine
 from collector.config.problems import nearest
 from collector.daemon import read
 from collector.errors import ConfigError
@@ -41,7 +41,13 @@ def run(path: Path, sections: Sequence[str], form: str) -> int:
 
 
 def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
-    """Set up the machines of these sections, or all, in the order of the file.
+    """Set up the machines of these sections, or all. Raises as `chosen` does."""
+    connector = Connector(keys, config.logins)
+    return [man(machine, connector) for machine in chosen(config, sections)]
+
+
+def chosen(config: Config, sections: Sequence[str]) -> list[Machine]:
+    """Return the machines of these sections, or all, in the order of the file.
 
     Raises:
         ConfigError: there is no such section, or it is not enabled.
@@ -54,8 +60,7 @@ def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
     ]
     if problems:
         raise ConfigError(problems)
-    connector = Connector(keys, config.logins)
-    return [man(machine, connector) for machine in config.machines if not sections or machine.name in sections]
+    return [machine for machine in config.machines if not sections or machine.name in sections]
 
 
 def sweep(posts: Sequence[Post]) -> Iterator[Post]:

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from collector.polling import Polling
+from collector.ssh.hostkeys import HostKeys
 from collector.sweep import Figures
 
 LAG_EVERY = 0.1
@@ -33,6 +34,32 @@ class FleetCollector(Collector):
         yield GaugeMetricFamily("collector_machines", "Machines that are polled.", len(fleet))
         yield GaugeMetricFamily("collector_machines_up", "Machines that answered their last poll.", fleet.up)
         yield GaugeMetricFamily("collector_sessions", "SSH connections that are open.", self._polling.sessions)
+
+
+class KnownHostsCollector(Collector):
+    """How the known_hosts files are; looked at at the scrape."""
+
+    def __init__(self, host_keys: HostKeys) -> None:
+        self._host_keys = host_keys
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the families, with a sample for each file."""
+        readable = GaugeMetricFamily(
+            "collector_known_hosts_readable",
+            "Whether known_hosts is in force as it is; if not, what was read before is, as far as there was anything.",
+            labels=("file",),
+        )
+        bad_lines = GaugeMetricFamily(
+            "collector_known_hosts_bad_lines",
+            "Lines of known_hosts that cannot be read, and are ignored.",
+            labels=("file",),
+        )
+        for file in self._host_keys:
+            readable.add_metric((str(file.path),), not file.problem)
+            if file.index:
+                bad_lines.add_metric((str(file.path),), len(file.index.problems))
+        yield readable
+        yield bad_lines
 
 
 class Telemetry:

@@ -298,7 +298,7 @@ def test_every_option(write: Write, tmp_path: Path) -> None:
         "[collector]\nlisten = [::1]:0\ninterval = 1m\ntimeout = 2s\nlogin_timeout = 3s\nlogins = 4\nweb_reload = yes\n"
         "[web1]\nhost = web1.example.org\nport = 2222\nuser = me\nkey_file = key\nknown_hosts = hosts\n"
         "gather = load, time\nlabels = role=web, dc=eu\ninterval = 1h30m\ntimeout = 500ms\nlogin_timeout = 1.5\n"
-        "enabled = yes\n"
+        f"enabled = yes\nhost_key = SHA256:{'a' * 43}, SHA256:{'b' * 43}\nhost_key_alias = nat1\n"
     )
     machine = Machine(
         name="web1",
@@ -313,6 +313,8 @@ def test_every_option(write: Write, tmp_path: Path) -> None:
         interval_text="1h30m",
         timeout=0.5,
         login_timeout=1.5,
+        host_keys=(f"SHA256:{'a' * 43}", f"SHA256:{'b' * 43}"),
+        host_key_alias="nat1",
     )
     expected = Config(files=(path,), listen=("::1", 0), logins=4, web_reload=True, machines=(machine,))
     assert expected == loaded(path)

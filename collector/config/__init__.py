@@ -33,6 +33,7 @@ LONGEST_TIMEOUT = 10.0
 BELONGS = {
     **dict.fromkeys(("listen", "logins", "web_reload", "include"), "[collector]"),
     **dict.fromkeys(("port", "user", "key_file", "known_hosts"), "[defaults] or a machine's section"),
+    **dict.fromkeys(("host_key", "host_key_alias"), "[defaults] or a machine's section"),
     **dict.fromkeys(("gather", "labels", "enabled"), "[defaults] or a machine's section"),
     "host": "a machine's section",
 }
@@ -43,10 +44,14 @@ MISSING = {
 }
 FILES = {
     "key_file": "make a key with ssh-keygen -t ed25519 -f FILE, or name another file",
-    "known_hosts": "ssh-keyscan -p PORT HOST prints lines for it, but cannot know that the keys are the machine's: "
-    "before you keep them compare each fingerprint (ssh-keygen -l -f FILE) with what the machine's own console says",
+    "known_hosts": "collector trust makes it: it shows each machine's key, which you compare with what the machine's "
+    "own console says, and adds it",
 }
 """The options that name a file which must be there, and what to do if it is not."""
+
+
+PINS = {"host_key": "host_keys", "host_key_alias": "host_key_alias"}
+"""The options that say who is trusted besides known_hosts, and the fields they become."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +147,13 @@ def load(
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
     key_problem: KeyProblem | None = None,
+    known_hosts_needed: bool = True,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
     `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
-    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files and known_hosts must be there; they are not read here, but
-    `key_problem` may read a key, and say what is wrong with it.
+    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
+    key is pinned; they are not read here, but `key_problem` may read a key, and say what is wrong with it.
     """
     problems: Problems = []
     files, collector = _read_all(path, problems)
@@ -165,7 +171,8 @@ def load(
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
             if settings["enabled"].value:
-                named.update((option, settings[option]) for option in FILES)
+                needs_no = {"known_hosts"} if "host_key" in settings or not known_hosts_needed else set()
+                named.update((option, settings[option]) for option in FILES.keys() - needs_no)
                 # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
                 if not problems:
                     machines.append(_machine(section.place.section, settings))
@@ -345,4 +352,5 @@ def _machine(name: str, settings: Settings) -> Machine:
     timeout = settings["timeout"].value if "timeout" in settings else min(LONGEST_TIMEOUT, interval.value)
     plain = ("host", "port", "user", "key_file", "known_hosts", "gather", "labels", "login_timeout")
     values = {option: settings[option].value for option in plain}
+    values |= {field: settings[option].value for option, field in PINS.items() if option in settings}
     return Machine(name=name, interval=interval.value, interval_text=interval.text, timeout=timeout, **values)

@@ -16,7 +16,7 @@ Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 DAY = 86_400
-MAY_BE_LISTS = ("gather", "include", "known_hosts", "labels")
+MAY_BE_LISTS = ("gather", "host_key", "include", "known_hosts", "labels")
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
 DURATION = re.compile(
@@ -27,6 +27,9 @@ WHOLE = re.compile(r"[0-9]{1,9}")
 WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,254}}\Z){WORD}(?:\.{WORD})*\.?")
 NUMERIC = re.compile(r"(?:.*\.)?[0-9]+\.?")
+SHA256 = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+MD5 = re.compile(r"(?:MD5:)?[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15}")
+ALIAS = re.compile(r"[^\s,*?!|#@]+")
 BARE = r'[^\s"=,#](?:[^"=,#]*[^\s"=,#])?'
 LABEL = re.compile(rf'\s*(?P<name>[^\s=,"]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>{BARE}))\s*(?:,|\Z)')
 
@@ -56,6 +59,8 @@ def machine_converters(
             "user": user,
             "key_file": path,
             "known_hosts": paths,
+            "host_key": fingerprints,
+            "host_key_alias": host_key_alias,
             "gather": partial(gather, gatherers=gatherers),
             "labels": partial(labels, reserved=reserved_labels),
             "enabled": switch,
@@ -199,6 +204,26 @@ def user(text: str) -> str:
     """Return a user's name."""
     if len(text.split()) > 1 or text.startswith("-"):
         raise ValueError(f"not a user's name: {quoted(text)}; write one word")
+    return text
+
+
+def fingerprints(text: str) -> tuple[str, ...]:
+    """Return the fingerprints of keys, with commas between them."""
+    for word in (words := items(text)):
+        if MD5.fullmatch(word):
+            raise ValueError(
+                f"an MD5 fingerprint: {quoted(word)}; write SHA256:..., which ssh-keygen -l -f FILE prints"
+            )
+        if not SHA256.fullmatch(word):
+            what = "write SHA256: and 43 letters, as ssh-keygen -l -f FILE prints it"
+            raise ValueError(f"not a key's fingerprint: {quoted(word)}; {what}")
+    return words
+
+
+def host_key_alias(text: str) -> str:
+    """Return a name that stands in known_hosts."""
+    if not ALIAS.fullmatch(text):
+        raise ValueError(f"not a name of known_hosts: {quoted(text)}; write one word without any of , * ? ! | # @")
     return text
 
 

@@ -66,10 +66,10 @@ class Slots:
 class Connector:
     """What the sessions of all machines share."""
 
-    def __init__(self, keys: Keys, logins: int) -> None:
+    def __init__(self, keys: Keys, logins: int, host_keys: HostKeys | None = None) -> None:
         self.keys = keys
         self.slots = Slots(logins)
-        self.host_keys = HostKeys()
+        self.host_keys = host_keys or HostKeys()
 
     def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
         """Log in to a machine and start a program.

@@ -123,9 +123,10 @@ def _tell(index: Index) -> None:
 
 
 class HostKeys:
-    """The known_hosts files of all machines, each read once."""
+    """The known_hosts files of all machines, each read once; with `missing_are_empty` one need not be there."""
 
-    def __init__(self) -> None:
+    def __init__(self, missing_are_empty: bool = False) -> None:
+        self._missing_are_empty = missing_are_empty
         self._files: dict[Path, KnownHosts] = {}
         self._needed: set[Path] = set()
 
@@ -135,7 +136,7 @@ class HostKeys:
 
     def trust(self, login: Login) -> "Trust":
         """Return who is trusted to be a host."""
-        return Trust(login, [self.file(path) for path in login.known_hosts])
+        return Trust(login, [self.file(path) for path in login.known_hosts], self._missing_are_empty)
 
     def use(self, logins: Iterable[Login]) -> None:
         """Keep the files of these, and no others."""
@@ -167,8 +168,9 @@ class HostKeys:
 class Trust:
     """Who is trusted to be one host: by its pinned keys, or by what the files say of its name."""
 
-    def __init__(self, login: Login, files: Iterable[KnownHosts]) -> None:
+    def __init__(self, login: Login, files: Iterable[KnownHosts], missing_are_empty: bool = False) -> None:
         self._files = tuple(files)
+        self._may_be_missing = missing_are_empty or bool(login.host_keys)
         self._host = (login.host_key_alias or login.host).lower()
         self.name = self._host if login.host_key_alias else name_of(login.host, login.port)
         self._pinned = login.host_keys
@@ -180,7 +182,7 @@ class Trust:
     def refresh(self) -> None:
         """Have the files read if they have changed."""
         for file in self._files:
-            if not (self._pinned and file.is_missing):
+            if not (self._may_be_missing and file.is_missing):
                 file.refresh()
 
     def _indexes(self) -> list[Index]:
@@ -190,7 +192,7 @@ class Trust:
             LocalFailure: one of them cannot be read and never could: it may revoke what another one trusts.
         """
         for file in self._files:
-            if file.index is None and not (self._pinned and file.is_missing):
+            if file.index is None and not (self._may_be_missing and file.is_missing):
                 raise LocalFailure(f"cannot read known_hosts: {file.path}: {file.problem}")
         return [file.index for file in self._files if file.index is not None]
 
@@ -242,10 +244,17 @@ class Trust:
             if fingerprint(key.blob) not in self._pinned:
                 raise HostKeyChanged(f"its {key} is not one of host_key: {', '.join(self._pinned)}; {FIND_OUT}")
             return
-        if key.certificate and self._vouched(key):
+        fault = ""
+        try:
+            if key.certificate and self._is_vouched_for(key):
+                return
+        except BadCertificate as error:
+            fault = str(error)
+        if any(not entry.marker for entry in said):
             return
-        if not any(not entry.marker for entry in said):
-            self._refuse(key)
+        if fault:
+            raise HostKeyUnknown(f"its {key} has {fault}")
+        self._refuse(key)
 
     def _said(self, blob: bytes, names: Iterable[str]) -> list[Entry]:
         """Return what the files say of a key of the host."""
@@ -258,21 +267,19 @@ class Trust:
                     said += [entry for entry in _away(index.of, name) if entry.blob == blob]
         return said
 
-    def _vouched(self, key: HostKey) -> bool:
-        """Tell whether the key has a good certificate of an authority that is trusted for the host.
+    def _is_vouched_for(self, key: HostKey) -> bool:
+        """Tell whether the key has a certificate of an authority that is trusted for the host.
 
         Raises:
-            HostKeyRevoked, HostKeyUnknown: it has one of the authority's, but that is not good.
+            BadCertificate: it has one, but that is not good.
+            HostKeyRevoked: the authority's key is revoked.
         """
-        try:
-            certificate = HostCertificate(key)
-            said = self._said(certificate.authority, self._authority_names)
-            _refuse_revoked(said, f"its {key} has a certificate, and the authority's key")
-            if not any(entry.marker == AUTHORITY for entry in said):
-                return False
-            certificate.check(self._host, time())
-        except BadCertificate as error:
-            raise HostKeyUnknown(f"its {key} has {error}") from error
+        certificate = HostCertificate(key)
+        said = self._said(certificate.authority, self._authority_names)
+        _refuse_revoked(said, f"its {key} has a certificate, and the authority's key")
+        if not any(entry.marker == AUTHORITY for entry in said):
+            return False
+        certificate.check(self._host, time())
         return True
 
     def _refuse(self, key: HostKey) -> None:
