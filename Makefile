@@ -9,14 +9,22 @@ TEST_NEEDS := $(RUN_NEEDS) \
     busybox=busybox \
     chromedriver=chromium-driver \
     chromium=chromium \
+    dropbear=dropbear-bin \
     faketime=faketime \
+    fish=fish \
     ip=iproute2 \
+    ksh93=ksh93u+m \
+    mksh=mksh \
     nsenter=util-linux \
     promtool=prometheus \
     ssh-keygen=openssh-client \
     sshd=openssh-server \
     strace=strace \
-    systemd-analyze=systemd
+    systemd-analyze=systemd \
+    tcsh=tcsh \
+    tinysshd=tinysshd \
+    yash=yash \
+    zsh=zsh
 
 .PHONY: help run test lint install uninstall clean
 

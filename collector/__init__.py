@@ -25,6 +25,7 @@ The way of the data is the way of the modules; nothing flows back:
         auth.py         private keys, and the login with them
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers
+    targets.py      what a machine is that cannot run it
     gather.py       the gatherers found, and their exceptions made ParseError
     gatherers/      one file a gatherer: time, memory, load
     metric.py       Gauge, Counter, Sample
@@ -36,5 +37,6 @@ The way of the data is the way of the modules; nothing flows back:
     logs.py         logfmt and JSON log lines
     errors.py       the error tree; each leaf has its reason
     once.py, check.py, report.py    the commands that print a table
+    authorize.py    the line of authorized_keys with which a key can do nothing but answer polls
     demo.py         a fleet on this machine, made for the purpose
 """

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from collector import authorize
 from collector.daemon import read
 from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown
 from collector.once import FAILED, choose, sweep
+from collector.probe import FORCED
 from collector.report import GREEN, RED, YELLOW, Table, one_line, seconds
 from collector.snapshot import Standing
 
@@ -32,7 +34,15 @@ def run(path: Path, sections: Sequence[str], connect: bool) -> int:
         return 0
     width = max([8, *(len(post.standing.machine.name) for post in posts)])
     table = Table(
-        [("instance", width), ("login", 16), ("host key", 8), ("round trip", -10), ("clock", -22), ("data", 1)]
+        [
+            ("instance", width),
+            ("login", 16),
+            ("host key", 8),
+            ("restricted", 10),
+            ("round trip", -10),
+            ("clock", -22),
+            ("data", 1),
+        ]
     )
     failed = False
     for post in sweep(posts):
@@ -52,10 +62,12 @@ def row(standing: Standing) -> tuple[list[str], list[str]]:
     if snapshot.failure:
         reason = snapshot.failure.reason
         host_key = HOST_KEY.get(reason, "-" if reason in BEFORE_HOST_KEY else "known")
-        return [name, reason, host_key, "", "", ""], [snapshot.failure.text]
+        return [name, reason, host_key, "", "", "", ""], [snapshot.failure.text]
     offset, error = snapshot.clock_offset or 0.0, snapshot.clock_offset_error or 0.0
     data = [gatherer if problem is None else f"({gatherer})" for gatherer, problem in snapshot.gathered]
     problems = [problem for _, problem in snapshot.gathered if problem]
+    problems += filter(None, [authorize.remark(standing)])
+    restricted = "yes" if standing.ready and standing.ready.mode == FORCED else "no"
     clock = f"{seconds(offset)} ± {seconds(error)}"
     login = seconds(standing.login_seconds or 0.0)
-    return [name, login, "known", seconds(2 * error), clock, " ".join(data)], problems
+    return [name, login, "known", restricted, seconds(2 * error), clock, " ".join(data)], problems

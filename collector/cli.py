@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from collector import check, daemon, demo, logs, once, trust
+from collector import authorize, check, daemon, demo, logs, once, trust
 from collector.config import find
 from collector.errors import ConfigError
 
@@ -40,6 +40,8 @@ def command(options: argparse.Namespace) -> int:
             return daemon.run(find(options.config))
         case "check":
             return check.run(find(options.config), options.sections, options.connect)
+        case "authorize":
+            return authorize.run(find(options.config), options.sections)
         case "once":
             return once.run(find(options.config), options.sections, options.format)
         case "trust":
@@ -77,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     )
     trust_parser.add_argument(
         "--yes-from", type=Path, metavar="FILE", help="ask nothing, add the keys whose fingerprints this file has"
+    )
+    commands.add_parser(
+        "authorize", parents=[configured, sections], help="print lines for authorized_keys that restrict our keys"
     )
     demo_parser = commands.add_parser(
         "demo", parents=[common], help="poll a fleet on this machine, made for the purpose"

@@ -35,11 +35,17 @@ BACKOFF = Gauge(
     "The wait after the last failure; +Inf: until a reload or a change of known_hosts. Absent while the machine is up.",
 )
 GATHER_SUCCESS = Gauge("ssh_gather_success", "Whether the gatherer had data in the last poll.", "gatherer")
+PROBE_INFO = Gauge(
+    "ssh_probe_info",
+    "The probe that last started: the digest of its program, and whether it was sent, or forced by authorized_keys.",
+    "sha256",
+    "mode",
+)
 
 EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(18))
 """The exponent of a number by how many digits stand before its point; repr has one of its own from 17 on."""
 
-OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels})
+OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *PROBE_INFO.labels})
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
@@ -63,6 +69,8 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
         yield LAST_SUCCESS(standing.last_success)
     if standing.backoff is not None:
         yield BACKOFF(standing.backoff)
+    if standing.ready is not None:
+        yield PROBE_INFO(1.0, standing.ready.sha256, standing.ready.mode)
     if snapshot is None:
         return
     yield POLL_DURATION(snapshot.seconds)

@@ -1,17 +1,21 @@
 """What is said to probe.sh and what it answers: compose the program, ask, split the answer.
 
-The program goes in by the standard input of `exec /bin/sh`, which every login shell understands. Its READY line and
-every answer carry a random token, and an answer also carries the number of its question: what the machine says besides
-(a motd, the noise of a .bashrc, a late answer) can never be taken for data.
+The program goes in by the standard input of `exec /bin/sh`, which every login shell understands. Where the key's line
+in authorized_keys forces the program (`collector authorize`), that runs instead, and of all that it is sent it obeys
+only the greeting and the questions. READY and every answer carry a random token, and an answer also carries the number
+of its question: what the machine says besides (a motd, the noise of a .bashrc, a late answer) is never taken for data.
 """
 
+import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
+from typing import NamedTuple
 
-from collector.errors import ProtocolViolation
+from collector import targets
+from collector.errors import ProtocolViolation, ShellFailed
 
 COMMAND = "exec /bin/sh"
 """What the channel runs."""
@@ -19,30 +23,52 @@ COMMAND = "exec /bin/sh"
 CLOCK = "clock"
 """The file that is none: what every answer begins with, the machine's clock."""
 
+PROTOCOL = "1"
+"""What READY must say: the version of what is asked and answered."""
+
+SENT, FORCED = "sent", "forced"
+"""How the probe came to run: sent by us at the login, or forced by the key's line in authorized_keys."""
+
 SEPARATOR = b"\x1d"
 NEWLINE = "\x1e"
 
 
 def _program() -> str:
-    """Return probe.sh without its comments: it goes over the wire at every login."""
+    """Return probe.sh as one line, without comments: it goes over the wire at every login, and into authorized_keys."""
     text = package_files("collector").joinpath("probe.sh").read_text(encoding="ascii")
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    # A command ends with its line, a line that opens something does not.
+    ends = [" " if re.search(r"(\b(then|do|else|in)|[{]|;;)$", line) else ";" for line in lines]
+    return "".join(map("".join, zip(lines, ends, strict=True))).rstrip(";")
 
 
 PROGRAM = _program()
+SHA256 = hashlib.sha256(PROGRAM.encode()).hexdigest()
 
-# The environment of the target is not ours: TMOUT would end a read of bash, BASH_ENV would run a file.
-# bash is looked for only where sh has no clock of its own. It gets the program as an argument: what dash has read ahead
-# of its standard input would be lost to it.
-LAUNCH = """\
-unset BASH_ENV ENV TMOUT
-LC_ALL=C token={token} PATH=${{PATH:+$PATH:}}/usr/bin:/bin
-export LC_ALL token PATH
-probe={program}
-if [ -z "$EPOCHREALTIME" ] && command -v bash >/dev/null; then exec bash -c "$probe" collector-probe; fi
-eval "$probe"
-"""
+
+def command(*arguments: str) -> str:
+    """Return the command that runs the program, for any shell; no argument may hold what a shell takes for its own."""
+    # The program is $0: it can hand itself over to bash. Fields are split at nothing, or eval would lose blanks.
+    return " ".join([f"{COMMAND} -c 'set -f;IFS=;eval $0' '{PROGRAM}'", *arguments])
+
+
+def forced_command(files: Iterable[str]) -> str:
+    """Return the command for authorized_keys, which lets the key read these files and do nothing else."""
+    return command(FORCED, SHA256, f"'{' '.join(file for file in files if file != CLOCK)}'")
+
+
+class Ready(NamedTuple):
+    """What a probe says of itself when it is ready: the kind of `shell` it runs in, its `mode` and its digest.
+
+    A forced probe's digest is a constant in its line of authorized_keys: what that line says of itself, and no proof.
+    It reads no other files than `files`.
+    """
+
+    shell: str
+    mode: str
+    sha256: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +90,35 @@ def new_token() -> str:
 
 
 def compose(token: str) -> bytes:
-    """Return what is written to `exec /bin/sh`: it starts the probe, which says READY with this token."""
-    quoted = "'" + PROGRAM.replace("'", "'\\''") + "'"
-    return LAUNCH.format(token=token, program=quoted).encode()
+    """Return what is written to `exec /bin/sh`: it starts the probe, which says READY with this token.
+
+    To a shell the first line, the greeting, is nothing. To a forced probe the second one is.
+    """
+    return f": collector-probe {token}\n{command(SENT, token)}\n".encode()
 
 
-def find_ready(said: bytes, token: str) -> str | None:
-    """Return the kind of shell that the READY line names, or None while there is no such line."""
-    match = re.search(rb"^%s READY (\w+)$" % token.encode(), said, re.MULTILINE)
-    return match[1].decode() if match else None
+def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
+    """Return the line with which the probe says whether it can work, without the token; None while there is none."""
+    match = re.search(rb"^%s ((READY|UNFIT)\b[ -~]*)\n" % token.encode(), said, re.MULTILINE)
+    return match[1] if match else None
+
+
+def read_ready(line: bytes) -> Ready:
+    """Return what a probe says of itself.
+
+    Raises:
+        ShellFailed: the machine has no /proc, or the probe speaks another version of the protocol.
+    """
+    word, *rest = line.decode("ascii").split()
+    if word == "UNFIT":
+        raise ShellFailed(targets.without_proc(" ".join(rest)))
+    protocol, shell, sha256, *files = rest + [""] * (3 - len(rest))
+    if protocol != PROTOCOL:
+        raise ShellFailed(
+            f"the probe in authorized_keys speaks version {protocol} of its protocol, and we speak {PROTOCOL}; "
+            "put the line there that `collector authorize` prints"
+        )
+    return Ready(shell, FORCED if sha256 else SENT, sha256 or SHA256, tuple(files))
 
 
 def ask(number: int, wanted: Sequence[str] = ()) -> bytes:

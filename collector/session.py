@@ -1,17 +1,16 @@
 """Session: one machine's login, kept from poll to poll, and how long the machine is left alone when it fails."""
 
 import random
-import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from math import inf
 from time import monotonic, time
 from typing import NamedTuple
 
-from collector import probe
+from collector import probe, targets
 from collector.config import Machine
 from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed
-from collector.probe import Answer
+from collector.probe import Answer, Ready
 from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
 
@@ -49,7 +48,8 @@ class Session:
         slot: makes a context that is entered for each login, and waits while too many others are under way.
         files: what to read in each poll.
 
-    `waited` is how long the last poll waited for its slot, `login_seconds` how long the last login took.
+    `waited` is how long the last poll waited for its slot, `login_seconds` how long the last login took, `ready` what
+    the probe of the last login that got so far said of itself.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Session:
         self._logins = 0
         self.waited = 0.0
         self.login_seconds: float | None = None
+        self.ready: Ready | None = None
 
     @property
     def is_open(self) -> bool:
@@ -109,19 +110,27 @@ class Session:
             self.login_seconds = self._connection.login_seconds
             self._token = probe.new_token()
             self._number = 0
-            with deadline.during(SHELL):
-                self._start_probe(self._connection)
+            self.ready = self._start_probe(self._connection, deadline)
 
-    def _start_probe(self, connection: Connection) -> None:
-        said = b""
+    def _start_probe(self, connection: Connection, deadline: Deadline) -> Ready:
+        """Start the probe, and return what it says of itself.
+
+        Raises:
+            ShellFailed: with what the machine said instead, and what that makes of it.
+        """
+        said = bytearray()
         try:
-            connection.send(probe.compose(self._token))
-            while probe.find_ready(said, self._token) is None:
-                said += connection.receive()
-                if len(said) > MOST_ANSWER:
-                    raise ShellFailed(f"the login shell never stops talking: {_excerpt(said)}")
-        except EOFError:
-            raise ShellFailed(f"the login shell ended before the probe could start: {_excerpt(said)}") from None
+            with deadline.during(SHELL):
+                # Who has hung up already may have said why.
+                with suppress(EOFError):
+                    connection.send(probe.compose(self._token))
+                while (line := probe.find_ready(said, self._token)) is None:
+                    said += _receive(connection)
+                    if len(said) > MOST_ANSWER:
+                        raise ShellFailed("the login shell never stops talking")
+        except ShellFailed as error:
+            raise ShellFailed(f"{error}: {targets.explain(said)}") from None
+        return probe.read_ready(line)
 
     def _ask(self) -> Reading:
         connection = self._connection
@@ -156,14 +165,15 @@ class Session:
             self._connection = None
 
 
+def _receive(connection: Connection) -> bytes:
+    try:
+        return connection.receive()
+    except EOFError:
+        raise ShellFailed("the login shell ended before the probe could start") from None
+
+
 class _DeadBeforeAnswer(ConnectionClosed):
     """A kept connection ended before it said a word of an answer."""
-
-
-def _excerpt(said: bytes) -> str:
-    """Return the end of what a machine said, as one short line that a terminal survives."""
-    text = re.sub(r"[^ -~]+", " ", said.decode("ascii", "replace")).strip()
-    return repr(text[-200:]) if text else "it said nothing"
 
 
 class Pause:

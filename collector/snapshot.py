@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from collector.config import Machine
 from collector.metric import Metric, Sample
+from collector.probe import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ class Block(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Standing:
-    """One machine's standing: its latest snapshot and its counters since the start (times in seconds)."""
+    """One machine's standing: its latest snapshot and its counters since the start (times in seconds).
+
+    `ready` is what the probe said of itself when it last started.
+    """
 
     machine: Machine
     snapshot: Snapshot | None = None
@@ -68,6 +72,7 @@ class Standing:
     login_seconds: float | None = None
     last_success: float | None = None
     backoff: float | None = None
+    ready: Ready | None = None
     block: Block | None = None
 
     @property
@@ -77,7 +82,7 @@ class Standing:
 
     def begun_anew(self, machine: Machine) -> "Standing":
         """Return the standing of the machine after a change of its section: what was counted, without what it said."""
-        return replace(self, machine=machine, snapshot=None, backoff=None, block=None)
+        return replace(self, machine=machine, snapshot=None, backoff=None, ready=None, block=None)
 
 
 class Fleet:

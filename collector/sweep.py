@@ -91,6 +91,7 @@ def settle(post: Post, snapshot: Snapshot) -> None:
     standing.logins += post.session.take_logins()
     standing.login_seconds = post.session.login_seconds or standing.login_seconds
     standing.backoff = post.pause.seconds
+    standing.ready = post.session.ready or standing.ready
     if snapshot.failure:
         reason = snapshot.failure.reason
         standing.failures[reason] = standing.failures.get(reason, 0) + 1

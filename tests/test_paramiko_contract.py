@@ -12,7 +12,17 @@ from collector.ssh.transport import CIPHERS, DIGESTS, DISABLED, TunedTransport
 from collector.ssh.wire import TunedPacketizer
 
 
-@pytest.mark.parametrize("name", ["_active_check_timeout", "_check_banner", "_parse_disconnect", "_send_user_message"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_active_check_timeout",
+        "_check_banner",
+        "_parse_disconnect",
+        "_parse_kex_init",
+        "_really_parse_kex_init",
+        "_send_user_message",
+    ],
+)
 def test_transport_has(name: str) -> None:
     """Transport still has what TunedTransport overrides and Connection calls."""
     assert hasattr(Transport, name)

@@ -1,6 +1,7 @@
 """The probe, run by real shells: what it is told, what it answers, and what is made of that."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import probe
-from collector.errors import ProtocolViolation
+from collector.errors import ProtocolViolation, ShellFailed
 
 WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", "/proc/not/there")
 
@@ -69,9 +70,9 @@ def shell(argv: list[str], environment: dict[str, str], without_bash: bool = Fal
         one = Shell(process, token)
         one.say(program)
         said = b""
-        while (kind := probe.find_ready(said, token)) is None:
+        while (line := probe.find_ready(said, token)) is None:
             said += one.hear()
-        yield one, kind
+        yield one, probe.read_ready(line).shell
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(10) == 0
@@ -157,12 +158,51 @@ def test_ready_is_a_line_of_its_own() -> None:
     token = "0123456789abcdef"
 
     assert probe.find_ready(probe.compose(token), token) is None
-    assert probe.find_ready(f"+ printf {token} READY bash\n".encode(), token) is None
-    assert probe.find_ready(f"motd\n{token} READY bash\n".encode(), token) == "bash"
+    assert probe.find_ready(f"+ printf {token} READY 1 bash\n".encode(), token) is None
+    assert probe.find_ready(f"motd\n{token} READY 1 ba".encode(), token) is None
+    assert probe.find_ready(f"motd\n{token} READY 1 bash\n".encode(), token) == b"READY 1 bash"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"READY 1 sh", probe.Ready("sh", "sent", probe.SHA256, ())),
+        (b"READY 1 bash " + b"0" * 64, probe.Ready("bash", "forced", "0" * 64, ())),
+        (b"READY 1 bash " + b"0" * 64 + b" /a /b", probe.Ready("bash", "forced", "0" * 64, ("/a", "/b"))),
+    ],
+)
+def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None:
+    """A probe that names a digest is one that authorized_keys forces; the files after it are what it reads."""
+    assert probe.read_ready(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"READY 2 bash", "speaks version 2 of its protocol, and we speak 1; put the line there that `collector auth"),
+        (b"READY", "speaks version  of its protocol"),
+        (b"UNFIT FreeBSD", "this is FreeBSD, which has no /proc as Linux has it"),
+        (b"UNFIT Linux", "there is no /proc: mount it"),
+        (b"UNFIT", "there is no /proc: mount it"),
+    ],
+)
+def test_a_probe_that_cannot_work(line: bytes, text: str) -> None:
+    """A machine without /proc, and a probe of another protocol, are `shell` with a text that says so."""
+    with pytest.raises(ShellFailed) as caught:
+        probe.read_ready(line)
+
+    assert text in str(caught.value)
 
 
 def test_the_program_writes_no_file() -> None:
-    """The probe's only redirections are from files, and of its standard error to nowhere."""
+    """The probe's only redirections are from files, to its standard error, and of that to nowhere."""
     program = probe.compose("t").decode()
 
-    assert [word for word in program.split() if ">" in word] == ["2>/dev/null", ">/dev/null;"]
+    assert [word for word in program.split() if ">" in word] == [">&2;", "2>/dev/null;if", ">&2;"]
+
+
+def test_the_program_is_one_word_to_every_shell() -> None:
+    """Between single quotes, inside the double quotes of authorized_keys, nothing is special to any shell or server."""
+    assert re.findall(r"""['"!\n\r]|[^ -~]""", probe.PROGRAM) == []
+    # Where backslashes are doubled it does not matter whether they are halved again; else none is before a backslash.
+    assert re.findall(r"\\\\+", probe.PROGRAM) == ["\\" * 4] * 3

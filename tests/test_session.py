@@ -364,10 +364,15 @@ def test_blackhole_is_cut_by_the_deadline(
     "option", ["KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com"]
 )
 def test_nothing_in_common(option: str, sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
-    """A server that has none of our algorithms is `incompatible`."""
+    """A server that has none of our algorithms is `incompatible`, and the text says which it has."""
     name, value = option.split("=")
+    made = post(sshd(**{name: value}).login())
 
-    assert reason(post(sshd(**{name: value}).login())) == "incompatible"
+    failure = visit(made).failure
+
+    assert failure is not None
+    assert failure.reason == "incompatible"
+    assert f"the server has only {value}, and we have " in failure.text
 
 
 def test_max_startups(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:

@@ -7,11 +7,11 @@ name when one of them changes.
 import logging
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from threading import Event
 
 from paramiko import Message, Transport
-from paramiko.ssh_exception import SSHException
+from paramiko.ssh_exception import IncompatiblePeer, SSHException
 
 from collector.errors import BadBanner, Throttled
 from collector.ssh.known_hosts import HostKey
@@ -80,6 +80,28 @@ class TunedTransport(Transport):
         m.get_int()
         self.goodbye = m.get_string().decode("utf-8", "replace")[:200]
 
+    def _parse_kex_init(self, m: Message) -> None:
+        try:
+            super()._parse_kex_init(m)  # type: ignore[misc]  # the stubs have no private names
+        except IncompatiblePeer as error:
+            m.rewind()
+            raise IncompatiblePeer(self._nothing_in_common(m) or str(error)) from None
+
+    def _nothing_in_common(self, m: Message) -> str:
+        """Say of which kinds of algorithm the server has none that we have too, and what each of us has."""
+        offered = self._really_parse_kex_init(m)  # type: ignore[attr-defined]
+        kinds = {
+            "key exchange": ("kex_algo_list", self.preferred_kex),
+            "host key": ("server_key_algo_list", self.preferred_keys),
+            "cipher": ("server_encrypt_algo_list", self.preferred_ciphers),
+            "MAC": ("server_mac_algo_list", self.preferred_macs),
+        }
+        return "; ".join(
+            f"no common {kind}: the server has only {_names(offered[field])}, and we have {_names(ours)}"
+            for kind, (field, ours) in kinds.items()
+            if not set(ours) & set(offered[field])
+        )
+
     def check(self) -> None:
         """Raise why the transport has died, if it has.
 
@@ -123,6 +145,12 @@ class TunedTransport(Transport):
 def _algorithms(kinds: Collection[str]) -> set[str]:
     """Return the signature algorithms of types of keys; those of RSA are called otherwise."""
     return {name for kind in kinds for name in ([kind] if kind != "ssh-rsa" else ["rsa-sha2-512", "rsa-sha2-256"])}
+
+
+def _names(algorithms: Iterable[str]) -> str:
+    """Render a list of algorithms, which may be a server's: without what is none, in printable characters, cut."""
+    names = ", ".join(name for name in algorithms if not name.startswith(("ext-info-", "kex-strict-")))
+    return re.sub(r"[^ -~]", "?", names)[:300]
 
 
 def hang_up(transport: TunedTransport) -> None:
