@@ -99,7 +99,7 @@ def compose(token: str) -> bytes:
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
     """Return the line with which the probe says whether it can work, without the token; None while there is none."""
-    match = re.search(rb"^%s ((READY|UNFIT)\b[ -~]*)\n" % token.encode(), said, re.MULTILINE)
+    match = re.search(rb"^%s ((READY|UNFIT)\b.*)\n" % token.encode(), said, re.MULTILINE)
     return match[1] if match else None
 
 
@@ -109,7 +109,7 @@ def read_ready(line: bytes) -> Ready:
     Raises:
         ShellFailed: the machine has no /proc, or the probe speaks another version of the protocol.
     """
-    word, *rest = line.decode("ascii").split()
+    word, *rest = targets.plain(line).split()
     if word == "UNFIT":
         raise ShellFailed(targets.without_proc(" ".join(rest)))
     protocol, shell, sha256, *files = rest + [""] * (3 - len(rest))

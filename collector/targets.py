@@ -17,19 +17,20 @@ KNOWN = {
     r"exec: restricted|restricted: cannot|exec: command not allowed": "the account's login shell is a restricted one "
     "(rbash), which may not start /bin/sh; give it another, and restrict the key instead (collector authorize)",
     r"/bin/sh\W.*(No such file|not found)": "the machine has no /bin/sh",
-    r"polls of the collector and for nothing else": "the key's line in authorized_keys is for another version of the "
-    "collector; put the line there that `collector authorize` prints",
+    # Not an echo of the program, which has these words in it.
+    r"polls of the collector and for nothing else(?! >)": "the key's line in authorized_keys is of another "
+    "version of the collector; put the line there that `collector authorize` prints",
 }
 """What a machine says when it is told to start a shell, and what that means."""
 
 
 def explain(said: bytes | bytearray) -> str:
     """Return what a machine that starts no probe is, if that is known, and the end of what it said."""
-    text = excerpt(said)
+    text = plain(said)
     if not text:
         return "it said nothing (a login shell like /bin/false says nothing)"
     known = [meaning for pattern, meaning in KNOWN.items() if re.search(pattern, text, re.IGNORECASE)]
-    return "; ".join([*known[:1], f"it said {text!r}"])
+    return "; ".join([*known[:1], f"it said {text[-200:]!r}"])
 
 
 def without_proc(system: str) -> str:
@@ -39,7 +40,7 @@ def without_proc(system: str) -> str:
     return f"this is {system[:40]}, which has no /proc as Linux has it; use an exporter that is made for it"
 
 
-def excerpt(said: bytes | bytearray) -> str:
-    """Return the end of what a machine said, as one short line that a terminal survives."""
-    text = re.sub(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[ -/]*[0-~])", b" ", bytes(said[-2000:]))
-    return re.sub(rb"[^!-~]+", b" ", text).decode().strip()[-200:]
+def plain(said: bytes | bytearray) -> str:
+    """Return what a machine said as one line that a terminal survives."""
+    text = re.sub(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-~])", b"", bytes(said))
+    return re.sub(rb"[^!-~]+", b" ", text).decode("ascii").strip()

@@ -8,6 +8,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     users.py       accounts that exist only in a private namespace
     private.py     a program in namespaces of its own: other files over the host's, programs taken away
     sshd.py        Sshd: a real OpenSSH server with such users
+    others.py      Dropbear, AsyncSsh, TinySsh: other real servers (inetd.py and asyncssh_server.py are their programs)
     servers.py     RawServer: servers that never get as far as SSH
     scripted.py    SshServer: SSH up to the stage that the test wants, then whatever its script says
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server

@@ -26,7 +26,10 @@ PrivateKey = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePri
 KINDS: dict[str, Callable[[], PrivateKey]] = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
     "rsa": partial(rsa.generate_private_key, 65537, 2048),
+    "rsa-3072": partial(rsa.generate_private_key, 65537, 3072),
     "ecdsa": partial(ec.generate_private_key, ec.SECP256R1()),
+    "ecdsa-384": partial(ec.generate_private_key, ec.SECP384R1()),
+    "ecdsa-521": partial(ec.generate_private_key, ec.SECP521R1()),
 }
 
 
