@@ -20,6 +20,7 @@ BEFORE_HOST_KEY = (
     "kex",
     "incompatible",
     "throttled",
+    "jump",
     "local",
 )
 HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", HostKeyRevoked.reason: "REVOKED"}

@@ -18,7 +18,7 @@ from collector.polling import Polling
 from collector.schedule import Schedule
 from collector.ssh.connector import Connector, Keys
 from collector.systemd import Notifier
-from collector.telemetry import FleetCollector, KnownHostsCollector, Telemetry
+from collector.telemetry import FleetCollector, JumpCollector, KnownHostsCollector, Telemetry
 from collector.web import Site, bind, serve
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,12 @@ class Daemon:
         self._notifier = notifier
         self._config, keys = read(path)
         self._telemetry = Telemetry(CollectorRegistry())
-        self._connector = Connector(keys, self._config.logins)
+        self._connector = Connector(keys, self._config.logins, self._config.jump_logins)
         self._schedule = Schedule(self._jumped)
         self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
         self._telemetry.registry.register(FleetCollector(self._polling))
         self._telemetry.registry.register(KnownHostsCollector(self._connector.host_keys))
+        self._telemetry.registry.register(JumpCollector(self._connector))
         self._reloading = RLock()
         self._vital: list[gevent.Greenlet[..., None]] = []
         self._was_complete = False
@@ -108,7 +109,7 @@ class Daemon:
             if getattr(config, option) != getattr(self._config, option):
                 log.warning("%s has changed: that takes effect with a restart", option)
         self._connector.keys = keys
-        self._connector.slots.resize(config.logins)
+        self._connector.resize(config.logins, config.jump_logins)
         self._connector.host_keys.use(logins(config))
         self._polling.apply(config)
         self._telemetry.forget_intervals(but=self._polling.intervals)

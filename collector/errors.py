@@ -23,6 +23,7 @@
         ├── ProtocolViolation    protocol
         ├── ConnectionClosed     closed
         ├── JumpFailed           jump
+        │   └── JumpDown         jump: the fault is not the machine's alone
         ├── LocalFailure         local
         └── Bug                  bug
 
@@ -44,6 +45,7 @@ SOON = Backoff(1, 60)
 LATE = Backoff(30, 600)
 """sshd 9.8 and later punishes whoever connects and does not log in, and the neighbours behind the same NAT."""
 NEVER = Backoff(float("inf"), float("inf"))
+NONE = Backoff(0, 0)
 
 
 class CollectorError(Exception):
@@ -188,6 +190,12 @@ class JumpFailed(PollError):
     """The jump host on the way failed."""
 
     reason = "jump"
+
+
+class JumpDown(JumpFailed):
+    """There is no connection to the jump host. That is told once for it, and the pause is its own."""
+
+    backoff = NONE
 
 
 class LocalFailure(PollError):

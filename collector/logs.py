@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
-FIELDS = ("machine", "gatherer", "reason", "text", "file", "seconds")
+FIELDS = ("machine", "jump", "gatherer", "reason", "text", "file", "seconds")
 """What an event may say besides its message, as `extra`, in the order in which it is written."""
 
 

@@ -42,7 +42,7 @@ def run(path: Path, sections: Sequence[str], form: str) -> int:
 
 def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
     """Set up the machines of these sections, or all. Raises as `chosen` does."""
-    connector = Connector(keys, config.logins)
+    connector = Connector(keys, config.logins, config.jump_logins)
     return [man(machine, connector) for machine in chosen(config, sections)]
 
 

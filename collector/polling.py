@@ -1,11 +1,13 @@
 """Which machines are polled, and when: the configuration put to work, and changed while it works."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from collector import gather
 from collector.config import Config, Machine
+from collector.pause import Pause
 from collector.schedule import Schedule, Steady
-from collector.session import Pause, Session
+from collector.session import Session
 from collector.snapshot import Fleet, Standing
 from collector.ssh.connector import Connector
 from collector.sweep import Figures, Post, Sweep, place
@@ -13,7 +15,9 @@ from collector.sweep import Figures, Post, Sweep, place
 
 def man(machine: Machine, connector: Connector, standing: Standing | None = None) -> Post:
     """Set up what is needed to poll one machine."""
-    session = Session(machine, connector.connect, connector.slots.login, gather.files(machine.gather))
+    connector.add(machine)
+    slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
+    session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame)
     pause = Pause(connector.host_keys.trust(machine).state)
     offset = place(machine.name, machine.interval)
     return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, offset)
@@ -50,6 +54,7 @@ class Polling:
                 post.is_gone = True
                 post.session.close()
         self._posts = posts
+        self._connector.assign(config.machines)
         self.fleet.replace(post.standing for post in posts.values())
         for post in posts.values():
             post.pause.release()
@@ -94,3 +99,4 @@ class Polling:
             sweep.stop()
         for post in self._posts.values():
             post.session.close()
+        self._connector.assign(())

@@ -1,9 +1,7 @@
-"""Session: one machine's login, kept from poll to poll, and how long the machine is left alone when it fails."""
+"""Session: one machine's login, kept from poll to poll."""
 
-import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from math import inf
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -11,6 +9,7 @@ from collector import probe, targets
 from collector.config import Machine
 from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed
 from collector.probe import Answer, Ready
+from collector.renewal import Kept, Renewal
 from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
 
@@ -19,6 +18,9 @@ MOST_ANSWER = 256 * 1024
 
 Connect = Callable[[Machine, Deadline, str], Connection]
 """Log in to a machine within a deadline and run a command."""
+
+Blame = Callable[[PollError], PollError]
+"""Return the error to tell: that of the jump host on the way, if the fault is there."""
 
 
 class Reading(NamedTuple):
@@ -47,6 +49,7 @@ class Session:
         connect: logs in.
         slot: makes a context that is entered for each login, and waits while too many others are under way.
         files: what to read in each poll.
+        blame: says whose fault an error is.
 
     `waited` is how long the last poll waited for its slot, `login_seconds` how long the last login took, `ready` what
     the probe of the last login that got so far said of itself.
@@ -58,13 +61,17 @@ class Session:
         connect: Connect,
         slot: Callable[[], AbstractContextManager[object]],
         files: Sequence[str],
+        blame: Blame = lambda error: error,
     ) -> None:
         self._machine = machine
         self._connect = connect
         self._slot = slot
         self._files = files
+        self._blame = blame
+        self._renewal = Renewal(machine, self._log_in_anew)
         self._connection: Connection | None = None
         self._token = ""
+        self._since = 0.0
         self._number = 0
         self._logins = 0
         self.waited = 0.0
@@ -80,57 +87,69 @@ class Session:
         """Ask once, after logging in if need be.
 
         A kept connection found dead before any byte of the answer is replaced, once: its end (an sshd upgraded,
-        a firewall that has forgotten it) says nothing of the machine. Any error closes the connection.
+        a firewall that has forgotten it) says nothing of the machine. Any error closes the connection, and so does the
+        answer of a machine whose session is not to be kept.
 
         Raises:
             PollError
         """
         self.waited = 0.0
         try:
-            if self.is_open:
-                try:
-                    return self._ask()
-                except _DeadBeforeAnswer:
-                    self.close()
-            self._open()
-            return self._ask()
-        except BaseException:
+            if fresh := self._renewal.take():
+                self._adopt(fresh)
+            reading = self._read()
+        except BaseException as error:
             self.close()
+            if isinstance(error, PollError) and (blamed := self._blame(error)) is not error:
+                raise blamed from error
             raise
+        self._finish()
+        return reading
 
-    def _open(self) -> None:
-        """Log in and start the probe."""
+    def _read(self) -> Reading:
+        if self.is_open:
+            try:
+                return self._ask()
+            except _DeadBeforeAnswer:
+                pass
         self.close()
         queued = monotonic()
         with self._slot():
             self.waited = monotonic() - queued
-            deadline = Deadline(self._machine.login_timeout)
-            self._connection = self._connect(self._machine, deadline, probe.COMMAND)
-            self._logins += 1
-            self.login_seconds = self._connection.login_seconds
-            self._token = probe.new_token()
-            self._number = 0
-            self.ready = self._start_probe(self._connection, deadline)
+            self._adopt(self._log_in())
+        return self._ask()
 
-    def _start_probe(self, connection: Connection, deadline: Deadline) -> Ready:
-        """Start the probe, and return what it says of itself.
+    def _finish(self) -> None:
+        """Do with the session what is to be done after an answer."""
+        if not self._machine.keep:
+            self.close()
+        elif self._connection is not None:
+            self._renewal.consider(Kept(self._connection, self._token, self._since))
 
-        Raises:
-            ShellFailed: with what the machine said instead, and what that makes of it.
-        """
-        said = bytearray()
+    def _adopt(self, kept: Kept) -> None:
+        """Ask over this login from now on."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._token, self._since = kept
+        self._number = 0
+
+    def _log_in_anew(self) -> Kept:
+        """Log in besides the session that there is."""
+        with self._slot():
+            return self._log_in()
+
+    def _log_in(self) -> Kept:
+        """Log in and start the probe; the caller has a slot."""
+        deadline, token = Deadline(self._machine.login_timeout), probe.new_token()
+        connection = self._connect(self._machine, deadline, probe.COMMAND)
+        self._logins += 1
+        self.login_seconds = connection.login_seconds
         try:
-            with deadline.during(SHELL):
-                # Who has hung up already may have said why.
-                with suppress(EOFError):
-                    connection.send(probe.compose(self._token))
-                while (line := probe.find_ready(said, self._token)) is None:
-                    said += _receive(connection)
-                    if len(said) > MOST_ANSWER:
-                        raise ShellFailed("the login shell never stops talking")
-        except ShellFailed as error:
-            raise ShellFailed(f"{error}: {targets.explain(said)}") from None
-        return probe.read_ready(line)
+            self.ready = _start_probe(connection, token, deadline)
+        except BaseException:
+            connection.close()
+            raise
+        return Kept(connection, token, monotonic())
 
     def _ask(self) -> Reading:
         connection = self._connection
@@ -159,10 +178,32 @@ class Session:
         return logins
 
     def close(self) -> None:
-        """Hang up, if there is a connection."""
+        """Hang up, if there is a connection, and log in nowhere any more."""
+        self._renewal.cancel()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _start_probe(connection: Connection, token: str, deadline: Deadline) -> Ready:
+    """Start the probe, and return what it says of itself.
+
+    Raises:
+        ShellFailed: with what the machine said instead, and what that makes of it.
+    """
+    said = bytearray()
+    try:
+        with deadline.during(SHELL):
+            # Who has hung up already may have said why.
+            with suppress(EOFError):
+                connection.send(probe.compose(token))
+            while (line := probe.find_ready(said, token)) is None:
+                said += _receive(connection)
+                if len(said) > MOST_ANSWER:
+                    raise ShellFailed("the login shell never stops talking")
+    except ShellFailed as error:
+        raise ShellFailed(f"{error}: {targets.explain(said)}") from None
+    return probe.read_ready(line)
 
 
 def _receive(connection: Connection) -> bytes:
@@ -174,42 +215,3 @@ def _receive(connection: Connection) -> bytes:
 
 class _DeadBeforeAnswer(ConnectionClosed):
     """A kept connection ended before it said a word of an answer."""
-
-
-class Pause:
-    """How long a failing machine is left alone: doubled from failure to failure, with jitter, by the kind of failure.
-
-    `trusted` returns something that differs once known_hosts has changed: that ends a pause without end.
-    """
-
-    def __init__(self, trusted: Callable[[], object]) -> None:
-        self._trusted = trusted
-        self._trusted_then: object = None
-        self._failures = 0
-        self._until = 0.0
-        self.seconds: float | None = None
-
-    def lengthen(self, error: PollError) -> None:
-        """Choose the wait after one more failure; a fleet that failed together does not come back in step."""
-        first, longest = error.backoff
-        self.seconds = min(longest, first * 2.0 ** min(self._failures, 30)) * random.uniform(0.75, 1.0)
-        self._failures += 1
-        self._until = monotonic() + self.seconds
-        self._trusted_then = self._trusted()
-
-    def end(self) -> None:
-        """Forget the failures: the machine has answered."""
-        self._failures = 0
-        self._until = 0.0
-        self.seconds = None
-
-    def release(self) -> None:
-        """Let the next poll happen, whatever happened before: somebody has reloaded the configuration."""
-        self._until = 0.0
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the machine is to be left alone now."""
-        if self._until == inf and self._trusted() != self._trusted_then:
-            self._until = 0.0
-        return monotonic() < self._until

@@ -11,10 +11,14 @@ from collector.probe import Ready
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a poll failed: `reason` is the metric's label, `text` one line for people."""
+    """Why a poll failed: `reason` is the metric's label, `text` one line for people.
+
+    With `of_jump` it is its jump host that is down, which is told once for all machines behind it.
+    """
 
     reason: str
     text: str
+    of_jump: bool = False
 
 
 class Gathered(NamedTuple):
@@ -61,7 +65,8 @@ class Block(NamedTuple):
 class Standing:
     """One machine's standing: its latest snapshot and its counters since the start (times in seconds).
 
-    `ready` is what the probe said of itself when it last started.
+    `ready` is what the probe said of itself when it last started, `told` what the log last said of the machine: `up`, a
+    reason, or nothing yet.
     """
 
     machine: Machine
@@ -74,6 +79,7 @@ class Standing:
     backoff: float | None = None
     ready: Ready | None = None
     block: Block | None = None
+    told: str | None = None
 
     @property
     def up(self) -> bool:
@@ -82,7 +88,7 @@ class Standing:
 
     def begun_anew(self, machine: Machine) -> "Standing":
         """Return the standing of the machine after a change of its section: what was counted, without what it said."""
-        return replace(self, machine=machine, snapshot=None, backoff=None, ready=None, block=None)
+        return replace(self, machine=machine, snapshot=None, backoff=None, ready=None, block=None, told=None)
 
 
 class Fleet:

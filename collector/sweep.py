@@ -13,10 +13,11 @@ from time import monotonic, time
 
 import gevent
 
-from collector.errors import Bug, PollError
+from collector.errors import Bug, JumpDown, PollError
 from collector.exposition import render
 from collector.gather import Reader
-from collector.session import Pause, Session
+from collector.pause import Pause
+from collector.session import Session
 from collector.snapshot import Failure, Snapshot, Standing
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def visit(post: Post) -> Snapshot:
         samples, gathered = post.reader.read(reading.answer.texts)
     except PollError as error:
         post.pause.lengthen(error)
-        failure = Failure(error.reason, str(error))
+        failure = Failure(error.reason, str(error), isinstance(error, JumpDown))
     except Exception as error:
         log.exception("bug while polling %s", machine.name)
         session.close()
@@ -101,16 +102,18 @@ def settle(post: Post, snapshot: Snapshot) -> None:
 
 
 def tell(standing: Standing, snapshot: Snapshot) -> None:
-    """Log a machine's change of state, once: up, down for another reason, a gatherer with or without data."""
-    before, name = standing.snapshot, standing.machine.name
-    was = before.failure.reason if before and before.failure else None
-    if snapshot.failure:
-        if was != snapshot.failure.reason:
-            log.warning(
-                "down", extra={"machine": name, "reason": snapshot.failure.reason, "text": snapshot.failure.text}
-            )
+    """Log a machine's change of state, once: up, down for another reason, a gatherer with or without data.
+
+    That its jump host is down is no change of its own.
+    """
+    before, name, failure = standing.snapshot, standing.machine.name, snapshot.failure
+    if failure:
+        if standing.told != failure.reason and not failure.of_jump:
+            standing.told = failure.reason
+            log.warning("down", extra={"machine": name, "reason": failure.reason, "text": failure.text})
         return
-    if before is None or was is not None:
+    if standing.told != "up":
+        standing.told = "up"
         log.info("up", extra={"machine": name})
     problems = {name: problem for name, problem in before.gathered if problem} if before else {}
     for gatherer, problem in snapshot.gathered:

@@ -7,13 +7,15 @@ from time import monotonic, time
 
 import gevent
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from collector.polling import Polling
+from collector.ssh.connector import Connector
 from collector.ssh.hostkeys import HostKeys
+from collector.ssh.jump import Jump
 from collector.sweep import Figures
 
 LAG_EVERY = 0.1
@@ -60,6 +62,32 @@ class KnownHostsCollector(Collector):
                 bad_lines.add_metric((str(file.path),), len(file.index.problems))
         yield readable
         yield bad_lines
+
+
+class JumpCollector(Collector):
+    """The health of each jump host; counted at the scrape.
+
+    One that is reached in several ways has a connection for each: it is up when all of these are.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families, with the numbers of this moment."""
+        up = GaugeMetricFamily("ssh_jump_up", "Whether there is a connection to the jump host.", labels=["jump"])
+        behind = GaugeMetricFamily("ssh_jump_machines", "Machines configured behind the jump host.", labels=["jump"])
+        logins = CounterMetricFamily(
+            "ssh_jump_logins", "Logins to the jump host itself that succeeded.", labels=["jump"]
+        )
+        by_name: dict[str, list[Jump]] = {}
+        for jump in self._connector.jumps:
+            by_name.setdefault(jump.name, []).append(jump)
+        for name, jumps in by_name.items():
+            up.add_metric([name], all(jump.is_up for jump in jumps))
+            behind.add_metric([name], sum(jump.machines for jump in jumps))
+            logins.add_metric([name], sum(jump.logins for jump in jumps))
+        yield from (up, behind, logins)
 
 
 class Telemetry:

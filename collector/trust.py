@@ -21,7 +21,7 @@ from collector.errors import ConfigError, HostKeyRevoked, HostKeyUnknown, PollEr
 from collector.once import FAILED, chosen
 from collector.report import Progress
 from collector.ssh.connector import Connector
-from collector.ssh.hostkeys import AnotherKindKnown, HostKeys
+from collector.ssh.hostkeys import AnotherKindKnown, HostKeys, Trust
 from collector.ssh.known_hosts import HostKey, Index, fingerprint, lines
 from collector.ssh.known_hosts import fields as fields_of
 from collector.ssh.phase import Deadline
@@ -54,7 +54,7 @@ def run(path: Path, sections: Sequence[str], yes_from: Path | None) -> int:
     """Add the keys of unknown machines that somebody vouches for; return the exit code. Raises ConfigError, OSError."""
     vouched = read_vouched(yes_from) if yes_from else None
     config, keys = read(path, known_hosts_needed=False)
-    connector = Connector(keys, config.logins, HostKeys(missing_are_empty=True))
+    connector = Connector(keys, config.logins, config.jump_logins, HostKeys(missing_are_empty=True))
     known = added = left = 0
     for hosts in stages(chosen(config, sections)):
         trusted: list[tuple[Found, list[HostKey]]] = []
@@ -115,7 +115,7 @@ def stages(machines: Iterable[Machine]) -> Iterator[list[Machine]]:
     for machine in machines:
         for depth, jump in enumerate(machine.jumps):
             settings = {field.name: getattr(jump, field.name) for field in fields(Login)}
-            hosts.setdefault(_identity(jump), replace(machine, name=jump.host, jumps=machine.jumps[:depth], **settings))
+            hosts.setdefault(_identity(jump), replace(machine, name=jump.name, jumps=machine.jumps[:depth], **settings))
         hosts.setdefault(_identity(machine), machine)
     depths = {len(host.jumps) for host in hosts.values()}
     return ([host for host in hosts.values() if len(host.jumps) == depth] for depth in sorted(depths))
@@ -143,19 +143,24 @@ def examine(connector: Connector, machine: Machine) -> Found:
     """Look at the keys of a machine, unless it is known."""
     trust = connector.host_keys.trust(machine)
     found = Found(machine, trust.name)
-    with connector.slots.login():
-        deadline = Deadline(machine.login_timeout)
-        try:
-            key = connector.look(machine, deadline)
-            try:
-                trust.check(key)
-            except AnotherKindKnown:
-                trust.check(connector.look(machine, deadline))
-        except HostKeyUnknown:
-            _look_at_all(connector, found, key, deadline)
-        except PollError as error:
-            found.errors.append(error)
+    connector.add(machine)
+    try:
+        with connector.slot(machine):
+            _examine(connector, trust, found, Deadline(machine.login_timeout))
+    except PollError as error:
+        found.errors.append(error)
     return found
+
+
+def _examine(connector: Connector, trust: Trust, found: Found, deadline: Deadline) -> None:
+    key = connector.look(found.machine, deadline)
+    try:
+        try:
+            trust.check(key)
+        except AnotherKindKnown:
+            trust.check(connector.look(found.machine, deadline))
+    except HostKeyUnknown:
+        _look_at_all(connector, found, key, deadline)
 
 
 def _look_at_all(connector: Connector, found: Found, first: HostKey, deadline: Deadline) -> None:

@@ -313,7 +313,7 @@ def test_every_option(write: Write, tmp_path: Path) -> None:
         interval_text="1h30m",
         timeout=0.5,
         login_timeout=1.5,
-        host_keys=(f"SHA256:{'a' * 43}", f"SHA256:{'b' * 43}"),
+        host_key=(f"SHA256:{'a' * 43}", f"SHA256:{'b' * 43}"),
         host_key_alias="nat1",
     )
     expected = Config(files=(path,), listen=("::1", 0), logins=4, web_reload=True, machines=(machine,))

@@ -97,7 +97,7 @@ def test_revoked(written: Callable[..., Path], publics: list[str]) -> None:
 
     assert verdict(trust(path), publics[0]) is None
     assert HostKeyRevoked is verdict(trust(path, other), publics[0])
-    assert HostKeyRevoked is verdict(trust(other, host_keys=(pin,)), publics[0])
+    assert HostKeyRevoked is verdict(trust(other, host_key=(pin,)), publics[0])
     assert HostKeyUnknown is verdict(trust(other), publics[1])
 
 
@@ -113,11 +113,11 @@ def test_pinned_keys(written: Callable[..., Path], publics: list[str]) -> None:
     """A machine with pinned keys shows one of them, whatever known_hosts says, and needs no such file."""
     pins = tuple(fingerprint(key_of(public).blob) for public in publics[1:])
     path = written(f"web1 {publics[0]}")
-    verdicts = [verdict(trust(path, host_keys=pins), public) for public in publics]
+    verdicts = [verdict(trust(path, host_key=pins), public) for public in publics]
 
     assert [HostKeyChanged, None, None] == verdicts
-    assert verdict(trust(path.parent / "nowhere", host_keys=pins), publics[1]) is None
-    assert LocalFailure is verdict(trust(path.parent, host_keys=pins), publics[1])
+    assert verdict(trust(path.parent / "nowhere", host_key=pins), publics[1]) is None
+    assert LocalFailure is verdict(trust(path.parent, host_key=pins), publics[1])
 
 
 def test_kinds(written: Callable[..., Path], publics: list[str]) -> None:
@@ -128,8 +128,8 @@ def test_kinds(written: Callable[..., Path], publics: list[str]) -> None:
 
     assert ["ssh-ed25519", "ssh-ed25519", "ecdsa-sha2-nistp256"] == trust(path).kinds()
     assert trust(path).has_authority
-    assert ["ecdsa-sha2-nistp256"] == trust(path, host_keys=(pin,)).kinds()
-    assert not trust(path, host_keys=(pin,)).has_authority
+    assert ["ecdsa-sha2-nistp256"] == trust(path, host_key=(pin,)).kinds()
+    assert not trust(path, host_key=(pin,)).has_authority
 
 
 def test_alias(written: Callable[..., Path], publics: list[str]) -> None:

@@ -22,8 +22,8 @@ from collector import errors
 from collector.config import Machine
 from collector.errors import PollError
 from collector.gather import Reader
+from collector.pause import Pause
 from collector.polling import man
-from collector.session import Pause
 from collector.ssh.connector import Connector, Keys
 from collector.sweep import Post, visit
 

@@ -21,7 +21,7 @@ from rig.sshd import Sshd
 from rig.wait import until
 
 from collector import atomic
-from collector.config import Machine
+from collector.config import Hop, Machine
 from collector.errors import ConfigError
 from collector.polling import man
 from collector.ssh.connector import Connector, Keys
@@ -213,7 +213,10 @@ def test_vouched_lines(tmp_path: Path) -> None:
 def test_jump_hosts_come_first(tmp_path: Path) -> None:
     """Hosts on the way are looked at before what is behind them, each once."""
     end = machine(host="192.0.2.1")
-    inner, outer = machine(host="192.0.2.2"), machine(host="192.0.2.3")
+    inner, outer = (
+        Hop(name=host, host=host, port=22, user="u", key_file=Path("k"), known_hosts=(Path("h"),), login_timeout=5.0)
+        for host in ("192.0.2.2", "192.0.2.3")
+    )
     one, other = replace(end, jumps=(outer, inner)), replace(end, host="192.0.2.4", jumps=(outer,))
     found = [[(host.host, [jump.host for jump in host.jumps]) for host in stage] for stage in stages([one, other])]
 
@@ -260,7 +263,7 @@ def test_pinned_keys(login: Callable[..., Login], tmp_path: Path) -> None:
         there = {**login(server), "known_hosts": (tmp_path / "nowhere",)}
         reasons = []
         for pin in (prints(*server.publics)[0], f"SHA256:{'A' * 43}"):
-            post = man(machine(**there, host_keys=(pin,)), Connector(Keys(), 1))
+            post = man(machine(**there, host_key=(pin,)), Connector(Keys(), 1))
             failure = visit(post).failure
             reasons.append(failure and failure.reason)
             post.session.close()

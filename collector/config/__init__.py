@@ -11,30 +11,33 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from collector.config.ini import Section, matching, read
 from collector.config.problems import Place, Problems, in_order, nearest, quoted
+from collector.config.setting import Setting, Settings
 from collector.config.values import Converters, collector_converters, machine_converters
+from collector.config.ways import Ways
 from collector.errors import ConfigError
 
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
 TIMES = ("interval", "timeout", "login_timeout")
 """What [collector] may set for all machines."""
-DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "web_reload": False}
+DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "jump_logins": 8, "web_reload": False}
 """What [collector] sets for the daemon, and what holds if it does not."""
 LONGEST_TIMEOUT = 10.0
 """Seconds; a timeout that nobody set is this, or the interval if that is less."""
 
 BELONGS = {
-    **dict.fromkeys(("listen", "logins", "web_reload", "include"), "[collector]"),
+    **dict.fromkeys(("listen", "logins", "jump_logins", "web_reload", "include"), "[collector]"),
     **dict.fromkeys(("port", "user", "key_file", "known_hosts"), "[defaults] or a machine's section"),
     **dict.fromkeys(("host_key", "host_key_alias"), "[defaults] or a machine's section"),
     **dict.fromkeys(("gather", "labels", "enabled"), "[defaults] or a machine's section"),
+    **dict.fromkeys(("jump", "keep", "max_age"), "[defaults] or a machine's section"),
     "host": "a machine's section",
 }
 """Where to move an option that stands in a section which does not have it."""
@@ -50,15 +53,11 @@ FILES = {
 """The options that name a file which must be there, and what to do if it is not."""
 
 
-PINS = {"host_key": "host_keys", "host_key_alias": "host_key_alias"}
-"""The options that say who is trusted besides known_hosts, and the fields they become."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """Where to log in, as whom, and who is trusted there; times are in seconds.
 
-    `host_keys` are fingerprints (`SHA256:...`): with any, the host must show one of these, whatever `known_hosts` says.
+    `host_key` are fingerprints (`SHA256:...`): with any, the host must show one of these, whatever `known_hosts` says.
     `host_key_alias` is looked up in `known_hosts` instead of the host, if it is not empty. Algorithms that are not
     named are ours to choose.
     """
@@ -69,7 +68,7 @@ class Login:
     key_file: Path
     known_hosts: tuple[Path, ...]
     login_timeout: float
-    host_keys: tuple[str, ...] = ()
+    host_key: tuple[str, ...] = ()
     host_key_alias: str = ""
     certificate_file: Path | None = None
     passphrase_file: Path | None = None
@@ -78,6 +77,16 @@ class Login:
     kex_algorithms: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
+
+
+LOGIN = tuple(field.name for field in fields(Login))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop(Login):
+    """A jump host; `name` is its section's, or what stands in `jump`."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +104,7 @@ class Machine(Login):
     interval_text: str
     """The interval as written, `15s`."""
     timeout: float
-    jumps: tuple[Login, ...] = ()
+    jumps: tuple[Hop, ...] = ()
     keep: bool = True
     max_age: float | None = None
 
@@ -110,22 +119,10 @@ class Config:
     logins: int
     web_reload: bool
     machines: tuple[Machine, ...]
+    jump_logins: int = 8
+    """Logins under way at once through one jump host; `logins` is in all."""
 
 
-class Setting(NamedTuple):
-    """The value and the text of an option, and where it stands; the value is None if the text is wrong (and noted)."""
-
-    section: Place
-    line: int
-    text: str
-    value: Any
-
-    def place(self, option: str) -> Place:
-        """Return the place of the option whose setting this is."""
-        return self.section._replace(line=self.line, option=option)
-
-
-Settings = dict[str, Setting]
 KeyProblem = Callable[[Path], str | None]
 
 
@@ -159,8 +156,7 @@ def load(
     files, collector = _read_all(path, problems)
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
-    machines: list[Machine] = []
-    named: set[tuple[str, Setting]] = set()
+    settled: dict[str, Settings] = {}
     for file, sections in files.items():
         converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
         shared = {option: converter for option, converter in converters.items() if option != "host"}
@@ -170,13 +166,8 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
-            if settings["enabled"].value:
-                needs_no = {"known_hosts"} if "host_key" in settings or not known_hosts_needed else set()
-                named.update((option, settings[option]) for option in FILES.keys() - needs_no)
-                # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
-                if not problems:
-                    machines.append(_machine(section.place.section, settings))
-    _check_files(named, key_problem, problems)
+            settled.setdefault(section.place.section, settings)
+    machines = _machines(settled, known_hosts_needed, key_problem, problems)
 
     empty = not any(map(_is_machine, chain.from_iterable(files.values())))
     if empty and "include" not in collector and (files[path] or not problems):
@@ -302,6 +293,31 @@ def _origin(setting: Setting) -> str:
     return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
 
+def _machines(
+    sections: Mapping[str, Settings], known_hosts_needed: bool, key_problem: KeyProblem | None, problems: Problems
+) -> list[Machine]:
+    """Return the enabled machines; none if there is a problem with anything."""
+    ways = Ways(sections, problems)
+    to = {name: ways.to(name) for name, settings in sections.items() if settings["enabled"].value}
+    hops = {hop: settings for way in to.values() for hop, settings in way}
+    used = (*hops.values(), *(sections[name] for name in to))
+    named: set[tuple[str, Setting]] = set()
+    for settings in used:
+        needs_no = {"known_hosts"} if "host_key" in settings or not known_hosts_needed else set()
+        named.update((option, settings[option]) for option in FILES.keys() - needs_no)
+    _check_files(named, key_problem, problems)
+    # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
+    if problems:
+        return []
+    made = cache(lambda name: _hop(name, sections[name]))
+    return [
+        _machine(
+            name, sections[name], tuple(made(hop) if hop in sections else _hop(hop, settings) for hop, settings in way)
+        )
+        for name, way in to.items()
+    ]
+
+
 def _check_files(named: set[tuple[str, Setting]], key_problem: KeyProblem | None, problems: Problems) -> None:
     """Note the key files and known_hosts that cannot be used; each file is looked at once."""
     fault_of = cache(partial(_fault, key_problem=key_problem))
@@ -336,6 +352,9 @@ def _built_in(file: Path) -> Settings:
         "known_hosts": (ssh / "known_hosts",),
         "gather": ("time", "memory", "load"),
         "labels": (),
+        "jump": (),
+        "keep": True,
+        "max_age": None,
         "interval": 15.0,
         "login_timeout": 30.0,
         "enabled": True,
@@ -346,11 +365,20 @@ def _built_in(file: Path) -> Settings:
     return {option: Setting(ours, 0, "15s" if option == "interval" else "", value) for option, value in values.items()}
 
 
-def _machine(name: str, settings: Settings) -> Machine:
+def _machine(name: str, settings: Settings, jumps: tuple[Hop, ...]) -> Machine:
     """Return the machine with these settings, all of them good."""
     interval = settings["interval"]
     timeout = settings["timeout"].value if "timeout" in settings else min(LONGEST_TIMEOUT, interval.value)
-    plain = ("host", "port", "user", "key_file", "known_hosts", "gather", "labels", "login_timeout")
-    values = {option: settings[option].value for option in plain}
-    values |= {field: settings[option].value for option, field in PINS.items() if option in settings}
-    return Machine(name=name, interval=interval.value, interval_text=interval.text, timeout=timeout, **values)
+    own = {option: settings[option].value for option in ("gather", "labels", "keep", "max_age")}
+    times = {"interval": interval.value, "interval_text": interval.text, "timeout": timeout}
+    return Machine(name=name, jumps=jumps, **times, **own, **_login(settings))
+
+
+def _hop(name: str, settings: Settings) -> Hop:
+    """Return the jump host with these settings."""
+    return Hop(name=name, **_login(settings))
+
+
+def _login(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a Login, which are called as the options are, as far as they are set."""
+    return {name: settings[name].value for name in LOGIN if name in settings}

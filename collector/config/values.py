@@ -16,13 +16,22 @@ Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 DAY = 86_400
-MAY_BE_LISTS = ("gather", "host_key", "include", "known_hosts", "labels")
+MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels")
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
 DURATION = re.compile(
-    r"(?:(?P<h>N)h)?(?:(?P<m>N)m)?(?:(?P<s>N)s)?(?:(?P<ms>N)ms)?|(?P<plain>N)".replace("N", r"[0-9]+(?:\.[0-9]+)?")
+    r"(?:(?P<d>N)d)?(?:(?P<h>N)h)?(?:(?P<m>N)m)?(?:(?P<s>N)s)?(?:(?P<ms>N)ms)?|(?P<plain>N)".replace(
+        "N", r"[0-9]+(?:\.[0-9]+)?"
+    )
 )
-SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"), "plain": Decimal(1)}
+SECONDS = {
+    "d": Decimal(86_400),
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+    "plain": Decimal(1),
+}
 WHOLE = re.compile(r"[0-9]{1,9}")
 WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,254}}\Z){WORD}(?:\.{WORD})*\.?")
@@ -40,6 +49,7 @@ def collector_converters() -> Converters:
         {
             "listen": listen,
             "logins": partial(whole, least=1, most=10_000),
+            "jump_logins": partial(whole, least=1, most=1000),
             "web_reload": switch,
             "include": items,
         }
@@ -63,6 +73,9 @@ def machine_converters(
             "host_key_alias": host_key_alias,
             "gather": partial(gather, gatherers=gatherers),
             "labels": partial(labels, reserved=reserved_labels),
+            "jump": jump,
+            "keep": switch,
+            "max_age": max_age,
             "enabled": switch,
         }
     )
@@ -122,6 +135,21 @@ def items(text: str) -> tuple[str, ...]:
     if broken := next((word for word in words if "\n" in word), ""):
         raise ValueError(f"no comma at the end of the line: {quoted(broken)}; put one there")
     return words
+
+
+def jump(text: str) -> tuple[str, ...]:
+    """Return the hops on the way, the first one first; none of `none`."""
+    hops = items(text)
+    if "none" not in hops:
+        return hops
+    if len(hops) > 1:
+        raise ValueError("'none' among others; write it alone, or take it away")
+    return ()
+
+
+def max_age(text: str) -> float | None:
+    """Return the seconds of a duration from a second to a year, or None of `none`."""
+    return None if text.lower() == "none" else duration(text, 1, 365 * DAY)
 
 
 def gather(text: str, gatherers: Collection[str]) -> tuple[str, ...]:

@@ -1,23 +1,27 @@
-"""Logs in to machines: the keys and known hosts, each file read once for all of them, and the login slots."""
+"""Logs in to machines: the keys and known hosts, each file read once for all of them, jump hosts and login slots."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from socket import socket
 from time import monotonic
+from typing import TypeVar
 
-import gevent
-from gevent.lock import Semaphore
 from paramiko import PKey
 
-from collector.config import Login, Machine
+from collector.config import Hop, Login, Machine
+from collector.errors import JumpDown, PollError
 from collector.ssh.auth import BadKey, load_key, log_in
 from collector.ssh.connection import Connection, open_channel
 from collector.ssh.dial import dial
 from collector.ssh.hostkeys import AnotherKindKnown, HostKeys, Trust
+from collector.ssh.jump import Jump
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import TRUST, Deadline
+from collector.ssh.slots import Slots
 from collector.ssh.transport import TunedTransport, hang_up, shake_hands
+
+Entered = TypeVar("Entered", bound=TunedTransport)
 
 
 class Keys:
@@ -41,35 +45,68 @@ class Keys:
         return None
 
 
-class Slots:
-    """At most so many logins at once; those that wait come in the order in which they asked."""
+class Connector:
+    """What the sessions of all machines share.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._free = Semaphore(limit)
+    `logins` is how many may be under way at once, `jump_logins` how many of them through one jump host.
+    """
 
-    def resize(self, limit: int) -> None:
-        """Let another number in; one that is smaller takes effect as the logins under way end."""
-        for _ in range(limit - self._limit):
-            self._free.release()
-        for _ in range(self._limit - limit):
-            gevent.spawn(self._free.acquire)
-        self._limit = limit
+    def __init__(self, keys: Keys, logins: int, jump_logins: int = 8, host_keys: HostKeys | None = None) -> None:
+        self.keys = keys
+        self.host_keys = host_keys or HostKeys()
+        self._slots = Slots(logins)
+        self._jump_logins = jump_logins
+        self._jumps: dict[tuple[Hop, ...], Jump] = {}
+
+    @property
+    def jumps(self) -> Iterable[Jump]:
+        """The jump hosts on the ways to all machines."""
+        return self._jumps.values()
+
+    def resize(self, logins: int, jump_logins: int) -> None:
+        """Let other numbers of logins be under way."""
+        self._slots.resize(logins)
+        self._jump_logins = jump_logins
+        for jump in self.jumps:
+            jump.slots.resize(jump_logins)
+
+    def add(self, machine: Machine) -> None:
+        """Know the jump hosts on the way to a machine; they are logged in to when it is polled."""
+        for end in range(1, len(machine.jumps) + 1):
+            hops = machine.jumps[:end]
+            if hops not in self._jumps:
+                way = self._jumps.get(hops[:-1])
+                trusted = self.host_keys.trust(hops[-1]).state
+                self._jumps[hops] = Jump(hops[-1], way, self._enter, trusted, self._jump_logins)
+
+    def assign(self, machines: Iterable[Machine]) -> None:
+        """Keep the jump hosts of these machines, all of which are added, and hang up at the others; end every pause."""
+        intervals: dict[tuple[Hop, ...], list[float]] = {}
+        for machine in machines:
+            for end in range(1, len(machine.jumps) + 1):
+                intervals.setdefault(machine.jumps[:end], []).append(machine.interval)
+        for hops in self._jumps.keys() - intervals.keys():
+            self._jumps.pop(hops).close()
+        for hops, jump in self._jumps.items():
+            jump.machines, jump.interval = len(intervals[hops]), min(intervals[hops])
+            jump.pause.release()
 
     @contextmanager
-    def login(self) -> Iterator[None]:
-        """Wait for a slot, and have it for as long as the context lasts."""
-        with self._free:
+    def slot(self, machine: Machine) -> Iterator[None]:
+        """Wait for a slot to log in to a machine, and have it for as long as the context lasts.
+
+        Raises:
+            JumpDown: there is no way to it now; nobody waits for that.
+        """
+        jump = self._jump(machine)
+        if jump:
+            jump.check()
+        with ExitStack() as stack:
+            # Those of the jump hosts first: whoever waits there keeps no machine elsewhere waiting.
+            for hop in jump.hops if jump else ():
+                stack.enter_context(hop.slots.login())
+            stack.enter_context(self._slots.login())
             yield
-
-
-class Connector:
-    """What the sessions of all machines share."""
-
-    def __init__(self, keys: Keys, logins: int, host_keys: HostKeys | None = None) -> None:
-        self.keys = keys
-        self.slots = Slots(logins)
-        self.host_keys = host_keys or HostKeys()
 
     def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
         """Log in to a machine and start a program.
@@ -79,9 +116,9 @@ class Connector:
         """
         started = monotonic()
         try:
-            transport = self._enter(machine, self._reach(machine, deadline), deadline)
+            transport = self._enter(machine, self._reach(machine, deadline), deadline, TunedTransport)
         except AnotherKindKnown:
-            transport = self._enter(machine, self._reach(machine, deadline), deadline)
+            transport = self._enter(machine, self._reach(machine, deadline), deadline, TunedTransport)
         login_seconds = monotonic() - started
         try:
             channel, inbox = open_channel(transport, command, deadline)
@@ -110,12 +147,26 @@ class Connector:
             hang_up(transport)
 
     def _reach(self, machine: Machine, deadline: Deadline) -> socket:
-        """Connect to a machine. Raises PollError."""
-        return dial(machine.host, machine.port, deadline)
+        """Connect to a machine, through the jump hosts on the way. Raises PollError."""
+        jump, host, port = self._jump(machine), machine.host, machine.port
+        return jump.reach(host, port, deadline) if jump else dial(host, port, deadline)
 
-    def _enter(self, login: Login, sock: socket, deadline: Deadline) -> TunedTransport:
+    def blame(self, machine: Machine, error: PollError) -> PollError:
+        """Return the error to tell of a machine: that of a jump host on the way, if the fault is there."""
+        jump = self._jumps.get(machine.jumps)
+        return jump.blame(error) if jump else error
+
+    def _jump(self, machine: Machine) -> Jump | None:
+        """Return the last jump host on the way to a machine, if there is any."""
+        if not machine.jumps:
+            return None
+        if machine.jumps not in self._jumps:
+            raise JumpDown(f"{machine.jumps[-1].name}: no longer in the configuration")
+        return self._jumps[machine.jumps]
+
+    def _enter(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
         """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""
-        transport = TunedTransport(sock)
+        transport = kind(sock)
         trust = self.host_keys.trust(login)
         try:
             self._prefer_known(transport, trust, deadline)

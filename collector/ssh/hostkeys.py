@@ -144,7 +144,7 @@ class HostKeys:
         self._needed.clear()
         for login in logins:
             paths.update(login.known_hosts)
-            if not login.host_keys:
+            if not login.host_key:
                 self._needed.update(login.known_hosts)
         self._files = {path: self.file(path) for path in sorted(paths)}
 
@@ -170,10 +170,10 @@ class Trust:
 
     def __init__(self, login: Login, files: Iterable[KnownHosts], missing_are_empty: bool = False) -> None:
         self._files = tuple(files)
-        self._may_be_missing = missing_are_empty or bool(login.host_keys)
+        self._may_be_missing = missing_are_empty or bool(login.host_key)
         self._host = (login.host_key_alias or login.host).lower()
         self.name = self._host if login.host_key_alias else name_of(login.host, login.port)
-        self._pinned = login.host_keys
+        self._pinned = login.host_key
 
     def state(self) -> object:
         """Return something that differs once one of the files has been written or replaced."""

@@ -1,0 +1,104 @@
+"""`jump` -> the way to each machine: its jump hosts, the first one first, each with its settings.
+
+As with `ssh -J`: the hops stand in the order in which they are passed, and what the first one itself has as its `jump`
+comes before it. A hop is a section, enabled or not, or [user@]host[:port].
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from collector.config import values
+from collector.config.problems import Problems, quoted
+from collector.config.setting import Setting, Settings
+
+Way = tuple[tuple[str, Settings], ...]
+"""The name of each hop (its section's, or as it is written), and its settings."""
+
+HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\[\]]+\]|[^\[\]:@]+)(?::(?P<port>[0-9]+))?")
+
+MOST_HOPS = 8
+
+OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias")
+"""The options that say something of a machine alone: a hop that is no section has all others as the machine has."""
+
+
+class Ways:
+    """The ways to the machines of a configuration, whose settings are `sections`, by name.
+
+    What is wrong with a `jump` is noted; there is no way then.
+    """
+
+    def __init__(self, sections: Mapping[str, Settings], problems: Problems) -> None:
+        self._sections = sections
+        self._problems = problems
+        self._nearest: dict[str, str] = {}
+
+    def to(self, name: str, behind: tuple[str, ...] = ()) -> Way:
+        """Return the way to the machine of a section; `behind` are those to which this is a part of the way."""
+        setting, words = self._sections[name]["jump"], self._words(name)
+        if not words:
+            return ()
+        if words[0] in (circle := (*behind, name)):
+            round_trip = ", ".join((*circle[circle.index(words[0]) :], words[0]))
+            self._note(setting, f"goes round in a circle: {round_trip}; set jump = none in one of them")
+            return ()
+        if len(circle) > MOST_HOPS:
+            self._note(setting, f"is the way to {quoted(behind[0])} with more than {MOST_HOPS} hops; shorten it")
+            return ()
+        before = self.to(words[0], circle) if words[0] in self._sections else ()
+        way = (*before, *((word, self._settings(word, name)) for word in words))
+        passed = [hop for hop, _ in way]
+        if twice := next((hop for hop in passed if hop == name or passed.count(hop) > 1), None):
+            self._note(setting, f"passes {quoted(twice)} twice: {', '.join((*passed, name))}; take one away")
+            return ()
+        return way
+
+    def _words(self, name: str) -> tuple[str, ...]:
+        """Return the hops that stand in a machine's `jump`; of an inherited one those before the machine itself."""
+        setting = self._sections[name]["jump"]
+        words: tuple[str, ...] = setting.value or ()
+        if name not in words:
+            return words
+        if setting.section.section == name:
+            self._note(setting, f"{quoted(name)} is this machine itself; name another, or none")
+            return ()
+        return words[: words.index(name)]
+
+    def _settings(self, hop: str, name: str) -> Settings:
+        """Return the settings of a hop on the way to a machine."""
+        if hop in self._sections:
+            return self._sections[hop]
+        machine = self._sections[name]
+        setting = machine["jump"]
+        try:
+            own = self._written(hop)
+        except ValueError as error:
+            self._note(setting, str(error))
+            return machine
+        inherited = {option: value for option, value in machine.items() if option not in OF_ONE_HOST}
+        return inherited | {option: setting._replace(value=value) for option, value in own.items()}
+
+    def _written(self, hop: str) -> dict[str, object]:
+        """Return what a hop that is no section says by itself; ValueError if it is none."""
+        match = HOP.fullmatch(hop)
+        if not match:
+            raise ValueError(f"neither a section nor a host: {quoted(hop)}; write [user@]host[:port], IPv6 in brackets")
+        if match["host"] == hop and (close := self._close(hop)):
+            raise ValueError(f"no section {quoted(hop)}; did you mean {close}? (A host of this name: {hop}:22)")
+        own: dict[str, object] = {
+            "host": values.host(match["host"]),
+            "port": values.whole(match["port"] or "22", 1, 65535),
+        }
+        return own | ({"user": values.user(match["user"])} if match["user"] else {})
+
+    def _close(self, hop: str) -> str:
+        """Return the name of a section that a lone word was probably meant to be."""
+        if hop not in self._nearest:
+            plain = re.fullmatch(r"[^.]+", hop)
+            close = difflib.get_close_matches(hop, self._sections, 1, 0.8) if plain else []
+            self._nearest[hop] = close[0] if close else ""
+        return self._nearest[hop]
+
+    def _note(self, setting: Setting, fault: str) -> None:
+        self._problems.append((setting.place("jump"), fault))
