@@ -85,7 +85,7 @@ class Jump:
     @property
     def is_up(self) -> bool:
         """Whether there is a connection, as far as is known here."""
-        return self._trunk is not None and self._trunk.is_active()
+        return self._trunk is not None and self._trunk.is_alive_here
 
     @property
     def hops(self) -> "list[Jump]":
@@ -101,9 +101,20 @@ class Jump:
     def reach(self, host: str, port: int, deadline: Deadline) -> socket.socket:
         """Return a way to a machine, which serves as a socket.
 
+        A kept connection that is found dead by this is replaced at once, once.
+
         Raises:
             PollError: it cannot be reached, as the jump host says; JumpDown if that itself cannot.
         """
+        was_up = self.is_up
+        try:
+            return self._stream(host, port, deadline)
+        except PollError:
+            if self.is_up or not was_up:
+                raise
+        return self._stream(host, port, deadline)
+
+    def _stream(self, host: str, port: int, deadline: Deadline) -> socket.socket:
         trunk = self._connected(deadline)
         with deadline.during(CONNECT):
             try:

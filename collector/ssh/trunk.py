@@ -9,6 +9,8 @@ of everybody's connection, so nobody waits there: packets go whole into the Outb
 Whoever polls waits before, for room in the Outbox, and there it may be cut.
 """
 
+import errno
+import os
 import socket
 from contextlib import suppress
 from threading import Event as ThreadEvent
@@ -59,7 +61,7 @@ class Outbox:
     def send(self, data: bytes) -> int:
         """Take all of it."""
         if self.is_over.is_set():
-            raise BrokenPipeError
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self._waiting += data
         self._has_data.set()
         if len(self._waiting) > MOST_WAITING:
@@ -88,7 +90,8 @@ class Outbox:
         self._sock.close()
 
     def settimeout(self, seconds: float | None) -> None:
-        """Wait for ever, as always: what ends a wait is `close`."""
+        """Limit each wait of the socket; a Transport of ours has it wait for ever, until `close`."""
+        self._sock.settimeout(seconds)
 
     def getpeername(self) -> Any:
         """Return the address of the other side."""
@@ -147,6 +150,11 @@ class Trunk(TunedTransport):
             raise refusal
         self.check()
         return Stream(self, channel)
+
+    @property
+    def is_alive_here(self) -> bool:
+        """Whether it can be used, as far as is known here: when a write fails the reader has yet to find out."""
+        return self.is_active() and not self.outbox.is_over.is_set()
 
     def ask(self) -> None:
         """Ask for an answer, whatever it is, unless a key exchange is under way, in which nothing else is answered."""
@@ -240,7 +248,7 @@ class Stream:
             except TimeoutError:
                 # The machine takes no more for now: it reads nothing. Nobody tells when that changes.
                 gevent.sleep(0.05)
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def close(self) -> None:
         """End both ways, and wake whoever reads."""
