@@ -259,7 +259,7 @@ def test_watching(written: Callable[..., Path], publics: list[str], tmp_path: Pa
     path = written(f"web1 {publics[0]}")
     host_keys = HostKeys()
     needed = login_with(path)
-    host_keys.use([needed, login_with(tmp_path / "nowhere", host_keys=("SHA256:x",))])
+    host_keys.use([needed, login_with(tmp_path / "nowhere", host_key=("SHA256:x",))])
     host_keys.refresh()
     assert [path] == [file.path for file in host_keys]
     greenlet = gevent.spawn(host_keys.watch)
