@@ -13,6 +13,7 @@ from threading import Event
 from paramiko import Message, Transport
 from paramiko.ssh_exception import IncompatiblePeer, SSHException
 
+from collector.config.algorithms import ALGORITHMS
 from collector.errors import BadBanner, Throttled
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import BANNER, KEX, Deadline, Disconnected
@@ -27,12 +28,11 @@ MOST_BANNER_LINES = 1024
 WINDOW = 256 * 1024
 """Bytes a machine may send unasked. An adjustment goes out for each tenth of it: one in about 16 answers."""
 
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
-DIGESTS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+THEIRS: dict[str, type] = vars(Transport)["_kex_info"]
+EXCHANGES = {**THEIRS, "curve25519-sha256": THEIRS["curve25519-sha256@libssh.org"]}
+"""Paramiko's key exchanges, one of them under its newer name (RFC 8731) too; without ML-KEM if cryptography has none."""
 
-# In a group exchange the server chooses a modulus of up to 8192 bits, and group16 is not much cheaper:
-# 2 x 1.7 s and 2 x 61 ms of Python's pow() with everything else standing still.
-DISABLED = {"kex": ["diffie-hellman-group-exchange-sha256", "diffie-hellman-group16-sha512"]}
+USUAL = {option: algorithms.usual for option, algorithms in ALGORITHMS.items()}
 
 THROTTLED = re.compile(r"Exceeded MaxStartups|Not allowed at this time")
 """What sshd says instead of a banner when it takes no more logins for now (since 8.x, since 9.8)."""
@@ -42,14 +42,21 @@ class TunedTransport(Transport):
     """Paramiko's Transport without its ten wake-ups a second, and with what the server says when it wants us gone."""
 
     _active_check_timeout = None
+    _kex_info = EXCHANGES
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(
-            sock, default_window_size=WINDOW, disabled_algorithms=DISABLED, packetizer_class=TunedPacketizer
-        )
+    def __init__(
+        self,
+        sock: socket.socket,
+        kex_algorithms: tuple[str, ...] = (),
+        ciphers: tuple[str, ...] = (),
+        macs: tuple[str, ...] = (),
+    ) -> None:
+        """Offer these algorithms, best first, or where none is named the usual ones."""
+        super().__init__(sock, default_window_size=WINDOW, packetizer_class=TunedPacketizer)
         options = self.get_security_options()
-        options.ciphers = CIPHERS
-        options.digests = DIGESTS
+        options.kex = tuple(name for name in kex_algorithms or USUAL["kex_algorithms"] if name in EXCHANGES)
+        options.ciphers = ciphers or USUAL["ciphers"]
+        options.digests = macs or USUAL["macs"]
         self.has_banner = Event()
         self.greeting = ""
         self.goodbye: str | None = None
