@@ -28,7 +28,8 @@ from rig.wait import until
 from collector.config import Config, Machine
 from collector.polling import Polling
 from collector.schedule import Schedule
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.sweep import Figures
 
 
@@ -57,7 +58,7 @@ def measure(machines: Sequence[Machine], sweeps: int) -> None:
     figures: list[Figures] = []
     schedule = Schedule(lambda seconds: None)
     greenlets = schedule.start()
-    polling = Polling(schedule, Connector(Keys(), 64), figures.append, lambda count: None)
+    polling = Polling(schedule, Connector(Identities(), 64), figures.append, lambda count: None)
     polling.apply(Config((), ("", 0), 64, False, tuple(machines)))
     until(lambda: polling.fleet.up == len(machines), "all machines are up", 60)
     gevent.sleep(1.5)

@@ -1,6 +1,7 @@
 """The command `authorize`: lines for authorized_keys with which a key can do nothing but answer our polls."""
 
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from collector.daemon import read
 from collector.errors import ConfigError
 from collector.once import chosen
 from collector.snapshot import Standing
+from collector.ssh.known_hosts import fields
 
 MOST_LINE = 4000
 """Bytes of a line; dropbear takes a little more, but not 4,441."""
@@ -24,13 +26,14 @@ With it the key can do nothing but answer polls. `collector check --connect` sho
 
 def run(path: Path, sections: Sequence[str]) -> int:
     """Print a line for each key of the machines, or of those named. Raises ConfigError."""
-    config, keys = read(path)
-    files = dict.fromkeys(machine.key_file for machine in chosen(config, sections))
+    config, identities = read(path)
+    machines = {machine.name: identities[machine.identity_files].blob for machine in chosen(config, sections)}
     if sys.stdout.isatty():
         print(HINT, file=sys.stderr)
-    for file in files:
-        key = keys[file]
-        print(line(f"{key.get_name()} {key.get_base64()}"))
+    for name in [name for name, blob in machines.items() if blob is None]:
+        print(f"{name}: logs in with a password, which no line can restrict", file=sys.stderr)
+    for blob in dict.fromkeys(filter(None, machines.values())):
+        print(line(f"{next(fields(blob)).decode()} {b64encode(blob).decode()}"))
     return 0
 
 

@@ -28,8 +28,8 @@ HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", 
 
 def run(path: Path, sections: Sequence[str], connect: bool) -> int:
     """Check a configuration, and its machines if told; print what was found. Raises ConfigError."""
-    config, keys = read(path)
-    posts = choose(config, keys, sections)
+    config, identities = read(path)
+    posts = choose(config, identities, sections)
     if not connect:
         print(f"{path}: good, {len(posts)} machine{'s' * (len(posts) != 1)}")
         return 0

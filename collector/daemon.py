@@ -16,7 +16,8 @@ from collector.config import Config, Login, load
 from collector.errors import ConfigError
 from collector.polling import Polling
 from collector.schedule import Schedule
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.systemd import Notifier
 from collector.telemetry import FleetCollector, JumpCollector, KnownHostsCollector, Telemetry
 from collector.web import Site, bind, serve
@@ -29,9 +30,13 @@ STUCK = 10.0
 STATUS_EVERY = 10.0
 
 
-def read(path: Path, known_hosts_needed: bool = True) -> tuple[Config, Keys]:
-    """Load the configuration and the keys that it names. Raises ConfigError."""
-    keys = Keys()
+def read(path: Path, before: Identities | None = None, known_hosts_needed: bool = True) -> tuple[Config, Identities]:
+    """Load the configuration and the keys that it names, but for those of `before` that are unchanged.
+
+    Raises:
+        ConfigError
+    """
+    identities = Identities(before)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     labels = exposition.OWN_LABELS.union(*(gatherer.labels for gatherer in gather.GATHERERS.values()))
     config = load(
@@ -39,10 +44,10 @@ def read(path: Path, known_hosts_needed: bool = True) -> tuple[Config, Keys]:
         gatherers=gather.GATHERERS,
         reserved_labels=labels,
         credentials=Path(credentials) if credentials else None,
-        key_problem=keys.problem,
+        identity_problem=identities.problem,
         known_hosts_needed=known_hosts_needed,
     )
-    return config, keys
+    return config, identities
 
 
 class Daemon:
@@ -51,9 +56,9 @@ class Daemon:
     def __init__(self, path: Path, notifier: Notifier) -> None:
         self._path = path
         self._notifier = notifier
-        self._config, keys = read(path)
+        self._config, identities = read(path)
         self._telemetry = Telemetry(CollectorRegistry())
-        self._connector = Connector(keys, self._config.logins, self._config.jump_logins)
+        self._connector = Connector(identities, self._config.logins, self._config.jump_logins)
         self._schedule = Schedule(self._jumped)
         self._polling = Polling(self._schedule, self._connector, self._telemetry.swept, self._telemetry.missed.inc)
         self._telemetry.registry.register(FleetCollector(self._polling))
@@ -102,13 +107,13 @@ class Daemon:
 
     def _reload(self) -> list[str]:
         try:
-            config, keys = read(self._path)
+            config, identities = read(self._path, self._connector.identities)
         except ConfigError as error:
             return error.problems
         for option in ("listen", "web_reload"):
             if getattr(config, option) != getattr(self._config, option):
                 log.warning("%s has changed: that takes effect with a restart", option)
-        self._connector.keys = keys
+        self._connector.identities = identities
         self._connector.resize(config.logins, config.jump_logins)
         self._connector.host_keys.use(logins(config))
         self._polling.apply(config)

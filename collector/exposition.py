@@ -34,6 +34,10 @@ BACKOFF = Gauge(
     "ssh_backoff_seconds",
     "The wait after the last failure; +Inf: until a reload or a change of known_hosts. Absent while the machine is up.",
 )
+CERTIFICATE_EXPIRY = Gauge(
+    "ssh_certificate_expiry_timestamp_seconds",
+    "When the certificate ends that the next login shows. Absent without one, and for one without end.",
+)
 GATHER_SUCCESS = Gauge("ssh_gather_success", "Whether the gatherer had data in the last poll.", "gatherer")
 PROBE_INFO = Gauge(
     "ssh_probe_info",
@@ -71,6 +75,8 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
         yield BACKOFF(standing.backoff)
     if standing.ready is not None:
         yield PROBE_INFO(1.0, standing.ready.sha256, standing.ready.mode)
+    if standing.certificate_expiry is not None:
+        yield CERTIFICATE_EXPIRY(standing.certificate_expiry)
     if snapshot is None:
         return
     yield POLL_DURATION(snapshot.seconds)

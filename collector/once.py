@@ -18,7 +18,8 @@ from collector.errors import ConfigError
 from collector.polling import man
 from collector.report import GREEN, RED, Progress, Table, one_line, seconds
 from collector.snapshot import Fleet, Snapshot, Standing
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.sweep import Post, settle, visit
 
 FORMATS = ("table", "json", "prometheus")
@@ -28,8 +29,8 @@ FAILED = 1
 
 def run(path: Path, sections: Sequence[str], form: str) -> int:
     """Poll the machines of a configuration once and print what they said; return the exit code. Raises ConfigError."""
-    config, keys = read(path)
-    posts = choose(config, keys, sections)
+    config, identities = read(path)
+    posts = choose(config, identities, sections)
     began = monotonic()
     if form == "table":
         print_table(posts, began)
@@ -40,9 +41,9 @@ def run(path: Path, sections: Sequence[str], form: str) -> int:
     return FAILED if any(not post.standing.up for post in posts) else 0
 
 
-def choose(config: Config, keys: Keys, sections: Sequence[str]) -> list[Post]:
+def choose(config: Config, identities: Identities, sections: Sequence[str]) -> list[Post]:
     """Set up the machines of these sections, or all. Raises as `chosen` does."""
-    connector = Connector(keys, config.logins, config.jump_logins)
+    connector = Connector(identities, config.logins, config.jump_logins)
     return [man(machine, connector) for machine in chosen(config, sections)]
 
 

@@ -19,8 +19,8 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
     session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame)
     pause = Pause(connector.host_keys.trust(machine).state)
-    offset = place(machine.name, machine.interval)
-    return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, offset)
+    at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)
+    return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, at, expiry)
 
 
 class Polling:

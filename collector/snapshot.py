@@ -78,6 +78,7 @@ class Standing:
     last_success: float | None = None
     backoff: float | None = None
     ready: Ready | None = None
+    certificate_expiry: float | None = None
     block: Block | None = None
     told: str | None = None
 

@@ -37,7 +37,7 @@ class Post:
     """One machine at work: its session, the pause after its failures, its standing, and whether a poll is under way.
 
     `offset` is its place in the interval, in seconds; what is due before `since` (monotonic) is its welcome's, not the
-    sweep's.
+    sweep's. `expiry` returns when its certificate ends, in seconds since 1970.
     """
 
     standing: Standing
@@ -45,6 +45,7 @@ class Post:
     reader: Reader
     pause: Pause
     offset: float
+    expiry: Callable[[], float | None] = lambda: None
     since: float = 0.0
     is_busy: bool = False
     is_gone: bool = False
@@ -93,6 +94,7 @@ def settle(post: Post, snapshot: Snapshot) -> None:
     standing.login_seconds = post.session.login_seconds or standing.login_seconds
     standing.backoff = post.pause.seconds
     standing.ready = post.session.ready or standing.ready
+    standing.certificate_expiry = post.expiry()
     if snapshot.failure:
         reason = snapshot.failure.reason
         standing.failures[reason] = standing.failures.get(reason, 0) + 1

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import config
-from collector.config import Config, Machine, find, load
+from collector.config import Config, IdentityFiles, Machine, find, load
 from collector.config.problems import nearest
 from collector.config.values import DAY, collector_converters, duration, labels, machine_converters
 from collector.errors import ConfigError
@@ -478,9 +478,9 @@ def test_key_problem_is_asked_once_a_key(write: Write, tmp_path: Path) -> None:
         "[web4]\nhost = 192.0.2.13\nkey_file = own\n[web5]\nhost = 192.0.2.14\nkey_file = missing\n"
         "[web6]\nhost = 192.0.2.15\nkey_file = off\nenabled = no\n"
     )
-    asked: list[Path] = []
-    (missing,) = problems(path, key_problem=asked.append)
-    assert sorted([tmp_path / "shared", tmp_path / "own"]) == sorted(asked)
+    asked: list[IdentityFiles] = []
+    (missing,) = problems(path, identity_problem=asked.append)
+    assert sorted([tmp_path / "shared", tmp_path / "own"]) == sorted(files.key_file for files in asked)
     assert missing.startswith(f"{path}:15: [web5] key_file: {tmp_path / 'missing'}: No such file")
 
 
@@ -496,7 +496,8 @@ def test_key_problem_is_told_where_the_key_was_set(write: Write) -> None:
         f"{path}:5: [web1] prot: unknown option; did you mean port?",
         f"{path}:10: [web3] key_file: key has a passphrase",
     ]
-    assert expected == problems(path, key_problem=lambda path: f"{path.name} has a passphrase")
+    fault = ("key_file", "key has a passphrase")
+    assert expected == problems(path, identity_problem=lambda files: fault if files.key_file.name == "key" else None)
 
 
 # Included files.

@@ -13,9 +13,10 @@ from rig.sshd import Sshd
 from collector.config import Login, Machine
 from collector.errors import CollectorError, HostKeyRevoked, HostKeyUnknown
 from collector.polling import man
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
 from collector.ssh.host_certificate import BadCertificate, HostCertificate
 from collector.ssh.hostkeys import HostKeys
+from collector.ssh.identities import Identities
 from collector.ssh.known_hosts import HostKey
 from collector.sweep import visit
 
@@ -192,7 +193,7 @@ def test_a_real_server(kind: str, sshd: Callable[..., Sshd], authority: Key, tmp
 def poll(login: dict[str, Any]) -> str:
     """How a poll of a machine ends: `up`, or the reason."""
     times: dict[str, Any] = {"interval": 1.0, "interval_text": "1s", "timeout": 5.0, "login_timeout": 10.0}
-    post = man(Machine(name="ssh0", gather=("time",), labels=(), **times, **login), Connector(Keys(), 1))
+    post = man(Machine(name="ssh0", gather=("time",), labels=(), **times, **login), Connector(Identities(), 1))
     failure = visit(post).failure
     post.session.close()
     return failure.reason if failure else "up"

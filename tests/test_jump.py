@@ -23,7 +23,8 @@ from collector.config import Config, Hop, Machine
 from collector.polling import Polling, man
 from collector.schedule import Schedule
 from collector.ssh import trunk as trunk_module
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.ssh.jump import Jump
 from collector.sweep import Post, visit
 from collector.telemetry import JumpCollector
@@ -52,7 +53,7 @@ class Rig:
     """One connector, and what is polled through it: by hand (`post`), or on a schedule (`apply`)."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.connector = Connector(Keys(), logins=10, jump_logins=4)
+        self.connector = Connector(Identities(), logins=10, jump_logins=4)
         self._stack = stack
         self.polling: Polling | None = None
         stack.callback(lambda: self.connector.assign(()))

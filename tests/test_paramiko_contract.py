@@ -82,4 +82,5 @@ def test_algorithms_are_known() -> None:
 
         assert known["ciphers"] <= set(options.ciphers)
         assert known["macs"] <= set(options.digests)
+        assert known["host_key_algorithms"] <= set(options.key_types)
         assert known["kex_algorithms"] <= set(EXCHANGES)

@@ -24,7 +24,8 @@ from collector.errors import PollError
 from collector.gather import Reader
 from collector.pause import Pause
 from collector.polling import man
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.sweep import Post, visit
 
 Chunks = Iterator[bytes]
@@ -50,7 +51,7 @@ def post() -> Iterator[Callable[..., Post]]:
     with ExitStack() as stack:
 
         def post(login: Login, **changes: Any) -> Post:
-            made = man(machine(login, **changes), Connector(Keys(), logins=4))
+            made = man(machine(login, **changes), Connector(Identities(), logins=4))
             stack.callback(made.session.close)
             return made
 

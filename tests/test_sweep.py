@@ -20,7 +20,8 @@ from rig.wait import until
 from collector.config import Config, Machine
 from collector.polling import Polling
 from collector.schedule import Schedule
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.sweep import WELCOME, Figures, place
 
 
@@ -30,7 +31,7 @@ class Rig:
     def __init__(self, schedule: Schedule) -> None:
         self.figures: list[Figures] = []
         self.missed = 0
-        self.polling = Polling(schedule, Connector(Keys(), logins=8), self.figures.append, self._miss)
+        self.polling = Polling(schedule, Connector(Identities(), logins=8), self.figures.append, self._miss)
 
     def _miss(self, count: int) -> None:
         self.missed += count

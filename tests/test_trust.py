@@ -24,7 +24,8 @@ from collector import atomic
 from collector.config import Hop, Machine
 from collector.errors import ConfigError
 from collector.polling import man
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.ssh.known_hosts import Index, fingerprint
 from collector.sweep import visit
 from collector.trust import read_vouched, stages
@@ -237,7 +238,7 @@ def machine(**login: object) -> Machine:
 def test_a_man_in_the_middle(login: Callable[..., Login]) -> None:
     """Whoever takes a machine's place between two polls is refused before anything of us is sent, until he is gone."""
     with SshServer(shell()) as server, SshServer(shell()) as villain, Proxy(server) as line:
-        post = man(machine(**login(line)), Connector(Keys(), 1))
+        post = man(machine(**login(line)), Connector(Identities(), 1))
         assert visit(post).failure is None
         assert 1 == server.logins
         line.target = villain.address
@@ -263,7 +264,7 @@ def test_pinned_keys(login: Callable[..., Login], tmp_path: Path) -> None:
         there = {**login(server), "known_hosts": (tmp_path / "nowhere",)}
         reasons = []
         for pin in (prints(*server.publics)[0], f"SHA256:{'A' * 43}"):
-            post = man(machine(**there, host_key=(pin,)), Connector(Keys(), 1))
+            post = man(machine(**there, host_key=(pin,)), Connector(Identities(), 1))
             failure = visit(post).failure
             reasons.append(failure and failure.reason)
             post.session.close()

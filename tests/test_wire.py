@@ -14,7 +14,8 @@ from rig.wait import until
 
 from collector.config import Machine
 from collector.polling import man
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.ssh.transport import WINDOW
 from collector.ssh.wire import TunedPacketizer
 from collector.sweep import Post, visit
@@ -30,7 +31,7 @@ def post() -> Iterator[Callable[..., Post]]:
 
         def post(login: Any) -> Post:
             machine = Machine(name="ssh0", timeout=10.0, login_timeout=20.0, **OPTIONS, **login)
-            made = man(machine, Connector(Keys(), logins=1))
+            made = man(machine, Connector(Identities(), logins=1))
             stack.callback(made.session.close)
             return made
 

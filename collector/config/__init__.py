@@ -15,14 +15,30 @@ from dataclasses import dataclass, fields
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from collector.config.algorithms import ALGORITHMS
 from collector.config.ini import Section, matching, read
 from collector.config.problems import Place, Problems, in_order, nearest, quoted
 from collector.config.setting import Setting, Settings
+from collector.config.ssh_config import Said, SshConfigs
 from collector.config.values import Converters, collector_converters, machine_converters
 from collector.config.ways import Ways
 from collector.errors import ConfigError
+
+
+class IdentityFiles(NamedTuple):
+    """What a login proves itself with: `password_file` if there is one, else the key, its certificate beside it or not.
+
+    With `agent` the key is the agent's whose public half is that of `key_file`.
+    """
+
+    key_file: Path
+    certificate_file: Path | None
+    passphrase_file: Path | None
+    password_file: Path | None
+    agent: bool
+
 
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
 TIMES = ("interval", "timeout", "login_timeout")
@@ -32,10 +48,12 @@ DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "jump_
 LONGEST_TIMEOUT = 10.0
 """Seconds; a timeout that nobody set is this, or the interval if that is less."""
 
+IDENTITY = IdentityFiles._fields
 BELONGS = {
     **dict.fromkeys(("listen", "logins", "jump_logins", "web_reload", "include"), "[collector]"),
     **dict.fromkeys(("port", "user", "key_file", "known_hosts"), "[defaults] or a machine's section"),
     **dict.fromkeys(("host_key", "host_key_alias"), "[defaults] or a machine's section"),
+    **dict.fromkeys((*IDENTITY[1:], "ssh_config", *ALGORITHMS), "[defaults] or a machine's section"),
     **dict.fromkeys(("gather", "labels", "enabled"), "[defaults] or a machine's section"),
     **dict.fromkeys(("jump", "keep", "max_age"), "[defaults] or a machine's section"),
     "host": "a machine's section",
@@ -49,6 +67,9 @@ FILES = {
     "key_file": "make a key with ssh-keygen -t ed25519 -f FILE, or name another file",
     "known_hosts": "collector trust makes it: it shows each machine's key, which you compare with what the machine's "
     "own console says, and adds it",
+    "certificate_file": "name the FILE-cert.pub that ssh-keygen -s made, or take the line away",
+    "passphrase_file": "write the passphrase into it, for you alone to read, or take the line away",
+    "password_file": "write the password into it, for you alone to read, or take the line away",
 }
 """The options that name a file which must be there, and what to do if it is not."""
 
@@ -77,6 +98,17 @@ class Login:
     kex_algorithms: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
+    host_key_algorithms: tuple[str, ...] = ()
+
+    @property
+    def algorithms(self) -> tuple[tuple[str, ...], ...]:
+        """What is offered to the server: key exchanges, ciphers, MACs and types of host keys."""
+        return self.kex_algorithms, self.ciphers, self.macs, self.host_key_algorithms
+
+    @property
+    def identity_files(self) -> IdentityFiles:
+        """The options that say what the login proves itself with."""
+        return IdentityFiles(self.key_file, self.certificate_file, self.passphrase_file, self.password_file, self.agent)
 
 
 LOGIN = tuple(field.name for field in fields(Login))
@@ -123,7 +155,7 @@ class Config:
     """Logins under way at once through one jump host; `logins` is in all."""
 
 
-KeyProblem = Callable[[Path], str | None]
+IdentityProblem = Callable[[IdentityFiles], tuple[str, str] | None]
 
 
 def find(argument: str | None) -> Path:
@@ -143,20 +175,23 @@ def load(
     gatherers: Collection[str],
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
-    key_problem: KeyProblem | None = None,
+    identity_problem: IdentityProblem | None = None,
     known_hosts_needed: bool = True,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
     `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
     folder `credentials` ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
-    key is pinned; they are not read here, but `key_problem` may read a key, and say what is wrong with it.
+    key is pinned; they are not read here, but `identity_problem` may read a key and what goes with it, and say which
+    option is wrong, and what.
     """
     problems: Problems = []
     files, collector = _read_all(path, problems)
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
     settled: dict[str, Settings] = {}
+    plain: dict[str, Settings] = {}
+    add_ssh_config = partial(_add_ssh_config, texts=SshConfigs().texts, problems=problems)
     for file, sections in files.items():
         converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
         shared = {option: converter for option, converter in converters.items() if option != "host"}
@@ -166,8 +201,12 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
-            settled.setdefault(section.place.section, settings)
-    machines = _machines(settled, known_hosts_needed, key_problem, problems)
+            name = section.place.section
+            if name not in settled:
+                plain[name], settled[name] = settings, add_ssh_config(settings, converters)
+    converters = machine_converters(path.parent, gatherers, reserved_labels, credentials)
+    ways = Ways(settled, plain, partial(add_ssh_config, converters=converters), problems)
+    machines = _machines(settled, ways, known_hosts_needed, identity_problem, problems)
 
     empty = not any(map(_is_machine, chain.from_iterable(files.values())))
     if empty and "include" not in collector and (files[path] or not problems):
@@ -293,19 +332,52 @@ def _origin(setting: Setting) -> str:
     return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
 
+def _add_ssh_config(
+    settings: Settings, converters: Converters, texts: Callable[..., dict[str, Said]], problems: Problems
+) -> Settings:
+    """Add what ssh_config says of a machine's host, if it is asked: the host's true name, and what nobody has set."""
+    host, file = settings.get("host"), settings["ssh_config"].value
+    if not file or not host or not host.value:
+        return settings
+    settings = dict(settings)
+    given = {option: settings[option].text for option in ("user", "port") if _is_set(option, settings)}
+    for option, (place, text, fault) in texts(file, host.value, problems, **given).items():
+        if option not in converters or (option != "host" and _is_set(option, settings)):
+            continue
+        value = None
+        try:
+            if fault:
+                raise ValueError(fault)
+            value = converters[option](text)
+        except ValueError as error:
+            problems.append((place, str(error)))
+        settings[option] = Setting(place, place.line, text, value)
+    return settings
+
+
+def _is_set(option: str, settings: Settings) -> bool:
+    """Tell whether somebody has set an option."""
+    return option in settings and settings[option].line > 0
+
+
 def _machines(
-    sections: Mapping[str, Settings], known_hosts_needed: bool, key_problem: KeyProblem | None, problems: Problems
+    sections: Mapping[str, Settings],
+    ways: Ways,
+    known_hosts_needed: bool,
+    identity_problem: IdentityProblem | None,
+    problems: Problems,
 ) -> list[Machine]:
     """Return the enabled machines; none if there is a problem with anything."""
-    ways = Ways(sections, problems)
     to = {name: ways.to(name) for name, settings in sections.items() if settings["enabled"].value}
-    hops = {hop: settings for way in to.values() for hop, settings in way}
-    used = (*hops.values(), *(sections[name] for name in to))
+    hops = [settings for way in to.values() for _, settings in way]
     named: set[tuple[str, Setting]] = set()
-    for settings in used:
-        needs_no = {"known_hosts"} if "host_key" in settings or not known_hosts_needed else set()
-        named.update((option, settings[option]) for option in FILES.keys() - needs_no)
-    _check_files(named, key_problem, problems)
+    identities: set[tuple[Setting, ...]] = set()
+    for settings in (*hops, *(sections[name] for name in to)):
+        identities.add(tuple(settings[option] for option in IDENTITY))
+        if known_hosts_needed and "host_key" not in settings:
+            named.add(("known_hosts", settings["known_hosts"]))
+    _check_files(named, problems)
+    _check_identities(identities, identity_problem, problems)
     # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
     if problems:
         return []
@@ -318,19 +390,33 @@ def _machines(
     ]
 
 
-def _check_files(named: set[tuple[str, Setting]], key_problem: KeyProblem | None, problems: Problems) -> None:
-    """Note the key files and known_hosts that cannot be used; each file is looked at once."""
-    fault_of = cache(partial(_fault, key_problem=key_problem))
+def _check_files(named: set[tuple[str, Setting]], problems: Problems) -> None:
+    """Note the files that are not there; each is looked at once."""
+    fault_of = cache(_file_fault)
     for option, setting in named:
-        for path in setting.value if isinstance(setting.value, tuple) else [setting.value]:
-            if path and (fault := fault_of(option, path)):
-                problems.append((setting.place(option), fault))
+        for path in setting.value or ():
+            if fault := fault_of(path):
+                problems.append((setting.place(option), f"{path}: {fault}; {FILES[option]}"))
 
 
-def _fault(option: str, path: Path, key_problem: KeyProblem | None) -> str | None:
-    if fault := _file_fault(path):
-        return f"{path}: {fault}; {FILES[option]}"
-    return key_problem(path) if key_problem and option == "key_file" else None
+def _check_identities(
+    identities: set[tuple[Setting, ...]], identity_problem: IdentityProblem | None, problems: Problems
+) -> None:
+    """Note the keys, certificates, passphrases and passwords that cannot be used; each is looked at once."""
+    problem_of = cache(partial(_identity_problem, identity_problem=identity_problem))
+    for settings in identities:
+        files = IdentityFiles(*(setting.value for setting in settings))
+        if files.key_file and (problem := problem_of(files)):
+            option, text = problem
+            problems.append((settings[IDENTITY.index(option)].place(option), text))
+
+
+def _identity_problem(files: IdentityFiles, identity_problem: IdentityProblem | None) -> tuple[str, str] | None:
+    for option in ("password_file",) if files.password_file else () if files.agent else IDENTITY[:3]:
+        path = getattr(files, option)
+        if path and (fault := _file_fault(path)):
+            return option, f"{path}: {fault}; {FILES[option]}"
+    return identity_problem(files) if identity_problem else None
 
 
 def _file_fault(path: Path) -> str:
@@ -358,6 +444,9 @@ def _built_in(file: Path) -> Settings:
         "interval": 15.0,
         "login_timeout": 30.0,
         "enabled": True,
+        "agent": False,
+        **dict.fromkeys(("certificate_file", "passphrase_file", "password_file", "ssh_config")),
+        **dict.fromkeys(ALGORITHMS, ()),
     }
     with suppress(KeyError, OSError):
         values["user"] = getpass.getuser()

@@ -38,6 +38,16 @@ ALGORITHMS: Mapping[str, Algorithms] = {
     "macs": Algorithms(
         ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
     ),
+    "host_key_algorithms": Algorithms(
+        (
+            "ssh-ed25519",
+            "ecdsa-sha2-nistp256",
+            "ecdsa-sha2-nistp384",
+            "ecdsa-sha2-nistp521",
+            "rsa-sha2-512",
+            "rsa-sha2-256",
+        )
+    ),
 }
 
 

@@ -27,7 +27,7 @@ Problems = list[tuple[Place, str]]
 def in_order(problems: Problems, files: Iterable[Path]) -> list[str]:
     """Return one line for each problem, by file and line; those of many machines in the same words are one."""
     rank = {file: number for number, file in enumerate(files)}
-    ordered = sorted(problems, key=lambda problem: (rank[problem[0].file], problem[0].line, problem[0].option))
+    ordered = sorted(problems, key=lambda problem: (rank.get(problem[0].file, len(rank)), *problem[0]))
     return list(dict.fromkeys(f"{place}: {text}" for place, text in ordered))
 
 

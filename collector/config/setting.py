@@ -15,7 +15,7 @@ class Setting(NamedTuple):
 
     def place(self, option: str) -> Place:
         """Return the place of the option whose setting this is."""
-        return self.section._replace(line=self.line, option=option)
+        return self.section._replace(line=self.line, option=self.section.option or option)
 
 
 Settings = dict[str, Setting]

@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from collector.config.algorithms import ALGORITHMS, Algorithms, chosen
 from collector.config.problems import nearest, quoted
 from collector.metric import NAME
 
@@ -16,7 +17,7 @@ Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 DAY = 86_400
-MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels")
+MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels", *ALGORITHMS)
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
 DURATION = re.compile(
@@ -62,6 +63,7 @@ def machine_converters(
     """Return the options of a machine in a file of `folder`."""
     path = partial(file_path, folder=folder, credentials=credentials)
     paths = partial(file_paths, folder=folder, credentials=credentials)
+    no_path = partial(file_path_or_none, path=path)
     return _checked(
         {
             "host": host,
@@ -71,6 +73,9 @@ def machine_converters(
             "known_hosts": paths,
             "host_key": fingerprints,
             "host_key_alias": host_key_alias,
+            **dict.fromkeys(("certificate_file", "passphrase_file", "password_file", "ssh_config"), no_path),
+            "agent": switch,
+            **{option: partial(algorithms, known=known) for option, known in ALGORITHMS.items()},
             "gather": partial(gather, gatherers=gatherers),
             "labels": partial(labels, reserved=reserved_labels),
             "jump": jump,
@@ -276,6 +281,16 @@ def file_path(text: str, folder: Path, credentials: Path | None) -> Path:
 def file_paths(text: str, folder: Path, credentials: Path | None) -> tuple[Path, ...]:
     """Return paths, with commas between them."""
     return tuple(file_path(word, folder, credentials) for word in items(text))
+
+
+def file_path_or_none(text: str, path: Callable[[str], Path]) -> Path | None:
+    """Return a path, or None of `none`, which takes back what is inherited."""
+    return None if text.lower() == "none" else path(text)
+
+
+def algorithms(text: str, known: Algorithms) -> tuple[str, ...]:
+    """Return those of a list that are known, best first."""
+    return chosen(items(text), known)
 
 
 def _credential(name: str, credentials: Path | None) -> Path:

@@ -6,10 +6,11 @@ comes before it. A hop is a section, enabled or not, or [user@]host[:port].
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from collector.config import values
-from collector.config.problems import Problems, quoted
+from collector.config.problems import Place, Problems, quoted
 from collector.config.setting import Setting, Settings
 
 Way = tuple[tuple[str, Settings], ...]
@@ -19,6 +20,9 @@ HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\[\]]+\]|[^\[\]:@]+)(?::(?P
 
 MOST_HOPS = 8
 
+PORT, NO_JUMP = Setting(Place(Path()), 0, "22", 22), Setting(Place(Path()), 0, "none", ())
+"""What holds for a hop that is no section where nobody says anything."""
+
 OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias")
 """The options that say something of a machine alone: a hop that is no section has all others as the machine has."""
 
@@ -26,17 +30,33 @@ OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias")
 class Ways:
     """The ways to the machines of a configuration, whose settings are `sections`, by name.
 
-    What is wrong with a `jump` is noted; there is no way then.
+    `plain` are their settings without what ssh_config says, which is of the machine alone; `add_ssh_config` adds to the
+    settings of a hop what ssh_config says of that. What is wrong with a `jump` is noted; there is no way then.
     """
 
-    def __init__(self, sections: Mapping[str, Settings], problems: Problems) -> None:
+    def __init__(
+        self,
+        sections: Mapping[str, Settings],
+        plain: Mapping[str, Settings],
+        add_ssh_config: Callable[[Settings], Settings],
+        problems: Problems,
+    ) -> None:
         self._sections = sections
+        self._plain = plain
+        self._add_ssh_config = add_ssh_config
         self._problems = problems
         self._nearest: dict[str, str] = {}
 
-    def to(self, name: str, behind: tuple[str, ...] = ()) -> Way:
-        """Return the way to the machine of a section; `behind` are those to which this is a part of the way."""
-        setting, words = self._sections[name]["jump"], self._words(name)
+    def to(self, name: str) -> Way:
+        """Return the way to the machine of a section."""
+        return self._to(name, self._sections[name], name, ())
+
+    def _to(self, name: str, settings: Settings, section: str, behind: tuple[str, ...]) -> Way:
+        """Return the way to a host, whose `jump` its section, or that of a machine behind it, has.
+
+        `behind` are those to which this is a part of the way.
+        """
+        setting, words = settings["jump"], self._words(name, settings["jump"])
         if not words:
             return ()
         if words[0] in (circle := (*behind, name)):
@@ -46,17 +66,18 @@ class Ways:
         if len(circle) > MOST_HOPS:
             self._note(setting, f"is the way to {quoted(behind[0])} with more than {MOST_HOPS} hops; shorten it")
             return ()
-        before = self.to(words[0], circle) if words[0] in self._sections else ()
-        way = (*before, *((word, self._settings(word, name)) for word in words))
+        hops = [(word, self._settings(word, section, setting)) for word in words]
+        first, of_first = hops[0]
+        before = self._to(first, of_first, first if first in self._sections else section, circle)
+        way = (*before, *hops)
         passed = [hop for hop, _ in way]
         if twice := next((hop for hop in passed if hop == name or passed.count(hop) > 1), None):
             self._note(setting, f"passes {quoted(twice)} twice: {', '.join((*passed, name))}; take one away")
             return ()
         return way
 
-    def _words(self, name: str) -> tuple[str, ...]:
+    def _words(self, name: str, setting: Setting) -> tuple[str, ...]:
         """Return the hops that stand in a machine's `jump`; of an inherited one those before the machine itself."""
-        setting = self._sections[name]["jump"]
         words: tuple[str, ...] = setting.value or ()
         if name not in words:
             return words
@@ -65,19 +86,19 @@ class Ways:
             return ()
         return words[: words.index(name)]
 
-    def _settings(self, hop: str, name: str) -> Settings:
-        """Return the settings of a hop on the way to a machine."""
+    def _settings(self, hop: str, section: str, jump: Setting) -> Settings:
+        """Return the settings of a hop; one that is no section has the machine's, but for what is of one host alone."""
         if hop in self._sections:
             return self._sections[hop]
-        machine = self._sections[name]
-        setting = machine["jump"]
+        machine = self._plain[section]
         try:
             own = self._written(hop)
         except ValueError as error:
-            self._note(setting, str(error))
-            return machine
+            self._note(jump, str(error))
+            return {**machine, "jump": NO_JUMP}
         inherited = {option: value for option, value in machine.items() if option not in OF_ONE_HOST}
-        return inherited | {option: setting._replace(value=value) for option, value in own.items()}
+        given = {option: jump._replace(text=str(value), value=value) for option, value in own.items()}
+        return self._add_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
 
     def _written(self, hop: str) -> dict[str, object]:
         """Return what a hop that is no section says by itself; ValueError if it is none."""
@@ -86,10 +107,8 @@ class Ways:
             raise ValueError(f"neither a section nor a host: {quoted(hop)}; write [user@]host[:port], IPv6 in brackets")
         if match["host"] == hop and (close := self._close(hop)):
             raise ValueError(f"no section {quoted(hop)}; did you mean {close}? (A host of this name: {hop}:22)")
-        own: dict[str, object] = {
-            "host": values.host(match["host"]),
-            "port": values.whole(match["port"] or "22", 1, 65535),
-        }
+        own: dict[str, object] = {"host": values.host(match["host"])}
+        own |= {"port": values.whole(match["port"], 1, 65535)} if match["port"] else {}
         return own | ({"user": values.user(match["user"])} if match["user"] else {})
 
     def _close(self, hop: str) -> str:

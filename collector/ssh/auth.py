@@ -1,43 +1,125 @@
-"""Who we are: private keys, loaded once for the whole daemon, and the login with them."""
+"""The login: one attempt with what the machine's identity is. sshd counts every attempt, and guessing is not ours."""
 
-from pathlib import Path
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from threading import Event
 
-from paramiko import PKey
-from paramiko.pkey import UnknownKeyType
-from paramiko.ssh_exception import AuthenticationException, PasswordRequiredException, SSHException
+from paramiko.agent import AgentKey, AgentSSH
+from paramiko.auth_handler import AuthHandler
+from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType, PartialAuthentication, SSHException
 
-from collector.errors import CollectorError
+from collector.errors import AuthenticationFailed, LocalFailure
+from collector.ssh.identities import AgentIdentity, Identity, KeyIdentity, PasswordIdentity
 from collector.ssh.phase import AUTH, Deadline
 from collector.ssh.transport import TunedTransport
 
+Prompts = list[tuple[str, bool]]
+"""What a server asks in keyboard-interactive: each a text, and whether the answer may be seen."""
 
-class BadKey(CollectorError):
-    """A private key cannot be used; the text says why and what to do."""
 
-
-def load_key(path: Path) -> PKey:
-    """Load a private key.
+def log_in(transport: TunedTransport, user: str, identity: Identity, deadline: Deadline) -> None:
+    """Authenticate, with one attempt.
 
     Raises:
-        BadKey: it cannot be read, is none, or has a passphrase.
+        PollError: of the phase AUTH.
     """
     try:
-        return PKey.from_path(path)
-    except (PasswordRequiredException, TypeError):
-        raise BadKey(f"{path} has a passphrase; the collector needs a key without one") from None
-    except OSError as error:
-        raise BadKey(f"cannot read {path}: {error.strerror}") from error
-    except (SSHException, UnknownKeyType, ValueError) as error:
-        raise BadKey(f"{path} is not a private key of a kind known here (Ed25519, ECDSA, RSA)") from error
+        with deadline.during(AUTH):
+            match identity:
+                case KeyIdentity():
+                    attempt(transport, lambda handler, done: handler.auth_publickey(user, identity.key, done))
+                case AgentIdentity():
+                    with agent_key(identity) as key:
+                        attempt(transport, lambda handler, done: handler.auth_publickey(user, key, done))
+                case PasswordIdentity():
+                    give_password(transport, user, identity.password)
+    except AuthenticationFailed as error:
+        if identity.certificate and identity.certificate.note:
+            raise AuthenticationFailed(f"{error}; {identity.certificate.note}") from error
+        raise
 
 
-def log_in(transport: TunedTransport, user: str, key: PKey, deadline: Deadline) -> None:
-    """Authenticate with one key: no agent, no guessing. sshd counts every attempt."""
+def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], None]) -> None:
+    """Make one attempt, and wait for what the server says to it.
+
+    Raises:
+        AuthenticationException: it says no.
+    """
     done = Event()
-    with deadline.during(AUTH):
-        transport.auth_publickey(user, key, done)
-        done.wait()
-        transport.check()
-        if not transport.is_authenticated():
-            raise transport.get_exception() or AuthenticationException("the server refused the key")
+    # As Transport.auth_publickey does it; the other methods of Transport wait for themselves, in steps of 0.1 s.
+    transport.auth_handler = AuthHandler(transport)
+    begin(transport.auth_handler, done)
+    done.wait()
+    transport.check()
+    if transport.is_authenticated():
+        return
+    refusal = transport.get_exception()
+    match refusal:
+        case PartialAuthentication():
+            more = ", ".join(refusal.allowed_types)
+            raise AuthenticationException(f"the server wants more than one proof (then {more}), and we have but one")
+        case BadAuthenticationType():
+            raise refusal
+    raise AuthenticationException(f"the server refused the {transport.auth_handler.auth_method}")
+
+
+def give_password(transport: TunedTransport, user: str, password: bytes) -> None:
+    """Give the password in the one way that the server takes; which that is, it says for nothing (RFC 4252, 5.2)."""
+    try:
+        attempt(transport, lambda handler, done: handler.auth_none(user, done))
+    except BadAuthenticationType as refusal:
+        offered = refusal.allowed_types
+    else:
+        return
+    if "password" in offered:
+        # The stubs want text; paramiko takes the bytes of the file as they are.
+        attempt(transport, lambda handler, done: handler.auth_password(user, password, done))  # type: ignore[arg-type]
+    elif "keyboard-interactive" in offered:
+        answer = answer_once(password)
+        attempt(transport, lambda handler, done: handler.auth_interactive(user, answer, done))  # type: ignore[arg-type]
+    else:
+        raise AuthenticationException(f"the server takes no password, only {', '.join(offered)}")
+
+
+def answer_once(password: bytes) -> Callable[[str, str, Prompts], list[bytes]]:
+    """Return what answers a server's question for a password: one, once, and unseen. All else it refuses."""
+    left = [password]
+
+    def answer(title: str, instructions: str, prompts: Prompts) -> list[bytes]:
+        if not prompts:
+            return []
+        if len(prompts) > 1 or prompts[0][1] or not left:
+            # What the server says once it has the password is not repeated: it could be the password.
+            asked = f": {prompts[0][0][:100]!r}" if left else " after the password"
+            raise AuthenticationException(f"the server asks for more than one password{asked}")
+        return [left.pop()]
+
+    return answer
+
+
+@contextmanager
+def agent_key(identity: AgentIdentity) -> Iterator[AgentKey]:
+    """Ask the agent for the key; at the end its connection is closed, and whoever still waits for the agent fails.
+
+    Raises:
+        LocalFailure: there is no agent.
+        AuthenticationException: it does not have the key.
+    """
+    path = os.environ.get("SSH_AUTH_SOCK")
+    if not path:
+        raise LocalFailure("agent = yes, but SSH_AUTH_SOCK is not set, so there is no agent")
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        try:
+            sock.connect(path)
+        except OSError as error:
+            raise LocalFailure(f"cannot reach the agent at {path}: {error.strerror}") from error
+        agent = AgentSSH()
+        agent._connect(sock)  # type: ignore[attr-defined]  # Agent() would choose the socket, and hide that it failed.
+        for key in agent.get_keys():
+            if key.blob == identity.blob:
+                key.public_blob = identity.certificate_blob  # type: ignore[assignment]
+                yield key
+                return
+        raise SSHException("the agent does not have the key of key_file; ssh-add -l says what it has")

@@ -2,19 +2,17 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from socket import socket
 from time import monotonic
 from typing import TypeVar
 
-from paramiko import PKey
-
 from collector.config import Hop, Login, Machine
 from collector.errors import JumpDown, PollError
-from collector.ssh.auth import BadKey, load_key, log_in
+from collector.ssh.auth import log_in
 from collector.ssh.connection import Connection, open_channel
 from collector.ssh.dial import dial
 from collector.ssh.hostkeys import AnotherKindKnown, HostKeys, Trust
+from collector.ssh.identities import Identities
 from collector.ssh.jump import Jump
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import TRUST, Deadline
@@ -24,35 +22,16 @@ from collector.ssh.transport import TunedTransport, hang_up, shake_hands
 Entered = TypeVar("Entered", bound=TunedTransport)
 
 
-class Keys:
-    """Private keys, each loaded once."""
-
-    def __init__(self) -> None:
-        self._keys: dict[Path, PKey] = {}
-
-    def __getitem__(self, path: Path) -> PKey:
-        """Return a key. Raises BadKey."""
-        if path not in self._keys:
-            self._keys[path] = load_key(path)
-        return self._keys[path]
-
-    def problem(self, path: Path) -> str | None:
-        """Load a key, and say what is wrong with it, if anything."""
-        try:
-            self[path]
-        except BadKey as error:
-            return str(error)
-        return None
-
-
 class Connector:
     """What the sessions of all machines share.
 
     `logins` is how many may be under way at once, `jump_logins` how many of them through one jump host.
     """
 
-    def __init__(self, keys: Keys, logins: int, jump_logins: int = 8, host_keys: HostKeys | None = None) -> None:
-        self.keys = keys
+    def __init__(
+        self, identities: Identities, logins: int, jump_logins: int = 8, host_keys: HostKeys | None = None
+    ) -> None:
+        self.identities = identities
         self.host_keys = host_keys or HostKeys()
         self._slots = Slots(logins)
         self._jump_logins = jump_logins
@@ -108,6 +87,10 @@ class Connector:
             stack.enter_context(self._slots.login())
             yield
 
+    def certificate_expiry(self, login: Login) -> float | None:
+        """Return when the certificate ends that the next login shows (seconds since 1970); None: never, or none."""
+        return self.identities.expiry(login.identity_files)
+
     def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
         """Log in to a machine and start a program.
 
@@ -135,7 +118,7 @@ class Connector:
         Raises:
             PollError: of whatever phase failed; Incompatible if the machine has no key of these types.
         """
-        transport = TunedTransport(self._reach(machine, deadline))
+        transport = TunedTransport(self._reach(machine, deadline), *machine.algorithms)
         try:
             if kinds:
                 transport.accept_host_keys(kinds)
@@ -166,14 +149,14 @@ class Connector:
 
     def _enter(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
         """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""
-        transport = kind(sock)
+        transport = kind(sock, *login.algorithms)
         trust = self.host_keys.trust(login)
         try:
             self._prefer_known(transport, trust, deadline)
             shake_hands(transport, deadline)
             with deadline.during(TRUST):
                 trust.check(transport.shown_host_key)
-            log_in(transport, login.user, self.keys[login.key_file], deadline)
+            log_in(transport, login.user, self.identities[login.identity_files], deadline)
         except BaseException:
             hang_up(transport)
             raise

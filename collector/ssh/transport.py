@@ -30,7 +30,7 @@ WINDOW = 256 * 1024
 
 THEIRS: dict[str, type] = vars(Transport)["_kex_info"]
 EXCHANGES = {**THEIRS, "curve25519-sha256": THEIRS["curve25519-sha256@libssh.org"]}
-"""Paramiko's key exchanges, one of them under its newer name (RFC 8731) too; without ML-KEM if cryptography has none."""
+"""Paramiko's key exchanges, one under its newer name (RFC 8731) too; without ML-KEM if cryptography has none."""
 
 USUAL = {option: algorithms.usual for option, algorithms in ALGORITHMS.items()}
 
@@ -50,6 +50,7 @@ class TunedTransport(Transport):
         kex_algorithms: tuple[str, ...] = (),
         ciphers: tuple[str, ...] = (),
         macs: tuple[str, ...] = (),
+        host_key_algorithms: tuple[str, ...] = (),
     ) -> None:
         """Offer these algorithms, best first, or where none is named the usual ones."""
         super().__init__(sock, default_window_size=WINDOW, packetizer_class=TunedPacketizer)
@@ -57,6 +58,7 @@ class TunedTransport(Transport):
         options.kex = tuple(name for name in kex_algorithms or USUAL["kex_algorithms"] if name in EXCHANGES)
         options.ciphers = ciphers or USUAL["ciphers"]
         options.digests = macs or USUAL["macs"]
+        options.key_types = host_key_algorithms or USUAL["host_key_algorithms"]
         self.has_banner = Event()
         self.greeting = ""
         self.goodbye: str | None = None

@@ -124,11 +124,11 @@ class Outbox:
 class Trunk(TunedTransport):
     """A connection to a jump host, on which streams to machines are opened."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *algorithms: tuple[str, ...]) -> None:
         self.outbox = Outbox(sock)
         self._refusals: dict[int, ChannelException] = {}
         self._unsent: list[Message] = []
-        super().__init__(cast(socket.socket, self.outbox))
+        super().__init__(cast(socket.socket, self.outbox), *algorithms)
 
     def open_stream(self, host: str, port: int) -> "Stream":
         """Have the jump host connect to a machine.

@@ -5,7 +5,8 @@ from typing import Any
 from collector.config import Machine
 from collector.polling import man
 from collector.snapshot import Standing
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.sweep import settle, visit
 from rig.logins import Login
 
@@ -22,7 +23,7 @@ OPTIONS = {
 
 def poll(login: Login, times: int = 2, **changes: Any) -> Standing:
     """Poll a machine so many times in one session, and hang up."""
-    post = man(Machine(**{**OPTIONS, **login, **changes}), Connector(Keys(), logins=1))
+    post = man(Machine(**{**OPTIONS, **login, **changes}), Connector(Identities(), logins=1))
     try:
         for _ in range(times):
             settle(post, visit(post))
