@@ -1,7 +1,7 @@
 """What is known of each machine: the latest snapshot, and what has been counted since the start."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collector.config import Machine
@@ -61,6 +61,10 @@ class Block(NamedTuple):
     samples: tuple[Sample, ...]
 
 
+COUNTED = ("polls", "failures", "logins", "login_seconds", "last_success")
+"""What a machine keeps when its section changes."""
+
+
 @dataclass(slots=True, eq=False)
 class Standing:
     """One machine's standing: its latest snapshot and its counters since the start (times in seconds).
@@ -89,7 +93,8 @@ class Standing:
 
     def begun_anew(self, machine: Machine) -> "Standing":
         """Return the standing of the machine after a change of its section: what was counted, without what it said."""
-        return replace(self, machine=machine, snapshot=None, backoff=None, ready=None, block=None, told=None)
+        counted = {name: getattr(self, name) for name in COUNTED}
+        return Standing(machine, **counted)
 
 
 class Fleet:

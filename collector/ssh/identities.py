@@ -139,16 +139,18 @@ class Loaded(Generic[T]):
     def __init__(self, files: Iterable[Path], make: Callable[[], T]) -> None:
         self._files = tuple(files)
         self._make = make
-        self._state: object = None
+        self._tried: object = None
+        self._made: object = None
         self._value: T | None = None
 
     def get(self) -> T:
         """Return it as the files are now. Raises BadIdentity: they are bad and never were good."""
         state = self.state()
-        if self._value is None or state != self._state:
-            self._state = state
+        if self._value is None or state != self._tried:
+            self._tried = state
             try:
                 self._value = self._make()
+                self._made = state
             except BadIdentity as error:
                 if self._value is None:
                     raise
@@ -162,7 +164,7 @@ class Loaded(Generic[T]):
     @property
     def is_current(self) -> bool:
         """Whether it was made, of the files as they are now."""
-        return self._value is not None and self.state() == self._state
+        return self._value is not None and self.state() == self._made
 
 
 def _state(path: Path) -> object:

@@ -30,7 +30,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +42,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from paramiko import common
+from paramiko.server import InteractiveQuery
 
 from rig.servers import stop
 
@@ -72,6 +73,9 @@ class SshServer:
 
     `stall`: one of `STALLS`; `refuse`: some of `REFUSALS`; `without`: paramiko's `disabled_algorithms`, as
     {"kex": [name, …]}; `methods`: what it says about how one may log in, when it refuses a login.
+
+    `password` is the one that it takes. In keyboard-interactive it asks `questions`, one list of (prompt, echo) after
+    the other, and takes `password` as the first answer to the first; `answers` are all that it got.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class SshServer:
         without: dict[str, list[str]] | None = None,
         methods: str = "publickey",
         host_key: paramiko.PKey | None = None,
+        password: str | None = None,
+        questions: Sequence[Sequence[tuple[str, bool]]] = ((("Password: ", False),),),
     ) -> None:
         self.refusals = frozenset({refuse} if isinstance(refuse, str) else refuse)
         if not self.refusals <= REFUSALS:
@@ -96,6 +102,9 @@ class SshServer:
         self.connections = 0
         self.logins = 0
         self.commands: list[bytes] = []
+        self.password = password
+        self.questions = questions
+        self.answers: list[list[str]] = []
         self.greenlets = Pool()
         self._transports: list[_Transport] = []
         self._server = StreamServer(("127.0.0.1", 0), self._serve, spawn=Pool())
@@ -181,6 +190,27 @@ class _Rules(paramiko.ServerInterface):
             return common.AUTH_FAILED
         self._server.logins += 1
         return common.AUTH_SUCCESSFUL
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self._server.answers.append([password])
+        return self._judged(password == self._server.password)
+
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        return self._question(0)
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int | InteractiveQuery:
+        answers = self._server.answers
+        answers.append(responses)
+        if len(answers) < len(self._server.questions):
+            return self._question(len(answers))
+        return self._judged(answers[0] == [self._server.password])
+
+    def _question(self, number: int) -> InteractiveQuery:
+        return InteractiveQuery("", "", *self._server.questions[number])
+
+    def _judged(self, good: bool) -> int:
+        self._server.logins += good
+        return common.AUTH_SUCCESSFUL if good else common.AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if "channel" in self._server.refusals:

@@ -3,6 +3,7 @@ r"""Accounts that exist only where a program sees our passwd instead of the host
 User("bash", "/bin/bash", files={".bashrc": "echo noise\n"})
 User("gone", "/usr/sbin/nologin")
 User("locked", locked=True)
+User("sesame", password=True)            # with PASSWORD, where sshd has PasswordAuthentication="yes"
 """
 
 import os
@@ -17,6 +18,13 @@ FIRST_ID = 47001
 """Far from the numbers that distributions give."""
 
 
+PASSWORD = "planted-pa55word-xyzzy"
+"""The one password that a user can have."""
+
+HASH = "$6$collector$BbAWjXU0GAgark7h23e40nvoPt54YpRIt1mxjIh/yYF3R7Epn4iRRt64UivI09bJzHN39AFaaPDZut8kjLChl1"
+"""PASSWORD as crypt(3) has it, with SHA-512."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """An account: its login shell, and the files of its home (name → text); no start files unless they are named."""
@@ -26,6 +34,7 @@ class User:
     files: Mapping[str, str] = field(default_factory=dict)
     locked: bool = False
     expired: bool = False
+    password: bool = False
 
 
 SH = User("sh", "/bin/sh")
@@ -74,7 +83,7 @@ def _inherit_owner(path: Path) -> None:
 
 
 def _shadow(user: User) -> str:
-    password = "!" if user.locked else "*"
+    password = HASH if user.password else "!" if user.locked else "*"
     expires = "1" if user.expired else ""
     return f"{user.name}:{password}:19000:0:99999:7::{expires}:"
 
