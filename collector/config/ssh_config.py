@@ -195,7 +195,7 @@ class _Reader:
             elif line.keyword in KNOWN:
                 block.lines.append(line)
                 self._unknown += ",".join(line.words).lower().split(",") if line.keyword == "ignoreunknown" else []
-            elif not _fits_host(self._unknown, line.keyword):
+            elif not _fits(self._unknown, line.keyword):
                 self._problems.append((line.place, f"unknown; {nearest(line.keyword, KNOWN)}"))
         yield block
 
@@ -282,7 +282,9 @@ class Lookup:
                     break
             else:
                 for line in block.lines:
-                    self._say(line)
+                    # Before its second pass ssh settles which host it is.
+                    if not (final and line.keyword == "hostname"):
+                        self._say(line)
 
     def _say(self, line: Line) -> None:
         # Of ProxyJump and ProxyCommand it is the first that counts.
@@ -292,7 +294,7 @@ class Lookup:
             said.append(line)
 
     def _holds(self, line: Line, final: bool) -> bool:
-        return _fits_host(line.words, self._host) if line.keyword == "host" else self._matches(line, final)
+        return _fits(line.words, self._host) if line.keyword == "host" else self._matches(line, final)
 
     def _matches(self, line: Line, final: bool) -> bool:
         """Tell whether all criteria of a Match are met; those after one that is not are not looked at."""
@@ -309,7 +311,7 @@ class Lookup:
                     self._wants_final |= criterion == "final"
                     met = final
                 case "host" | "originalhost" | "user" | "localuser":
-                    met = self._fits(criterion, next(left, ""))
+                    met = self._meets(criterion, next(left, ""))
                 case "exec":
                     self._problems.append(
                         (line.place, f"Match exec is never run; write Host or Match host instead{OFF}")
@@ -323,15 +325,11 @@ class Lookup:
                 return False
         return True
 
-    def _fits(self, criterion: str, patterns: str) -> bool:
-        subjects = {
-            "host": self.host_name,
-            "originalhost": self._host,
-            "user": self.user,
-            "localuser": _local_user(),
-        }
-        listed = patterns.lower() if "host" in criterion else patterns
-        return _fits_host(listed.split(","), subjects[criterion])
+    def _meets(self, criterion: str, patterns: str) -> bool:
+        if criterion in ("user", "localuser"):
+            return _fits(patterns.split(","), self.user if criterion == "user" else _local_user())
+        host = self.host_name if criterion == "host" else self._host
+        return _fits(patterns.lower().split(","), host.lower())
 
     def _first(self, keyword: str, default: str = "") -> str:
         return self._said[keyword][0].words[0] if keyword in self._said else default
@@ -476,7 +474,7 @@ def _local_user() -> str:
         return ""
 
 
-def _fits_host(patterns: Iterable[str], name: str) -> bool:
+def _fits(patterns: Iterable[str], name: str) -> bool:
     """Tell whether a pattern of ssh fits (only * and ? are special), and none that begins with ! does."""
     found = False
     for pattern in patterns:
