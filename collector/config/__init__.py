@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,8 +190,6 @@ def load(
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
     settled: dict[str, Settings] = {}
-    plain: dict[str, Settings] = {}
-    add_ssh_config = partial(_add_ssh_config, texts=SshConfigs().texts, problems=problems)
     for file, sections in files.items():
         converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
         shared = {option: converter for option, converter in converters.items() if option != "host"}
@@ -201,12 +199,11 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
-            name = section.place.section
-            if name not in settled:
-                plain[name], settled[name] = settings, add_ssh_config(settings, converters)
+            settled.setdefault(section.place.section, settings)
     converters = machine_converters(path.parent, gatherers, reserved_labels, credentials)
-    ways = Ways(settled, plain, partial(add_ssh_config, converters=converters), problems)
-    machines = _machines(settled, ways, known_hosts_needed, identity_problem, problems)
+    ask_ssh_config = partial(_ask_ssh_config, converters=converters, texts=SshConfigs().texts, problems=problems)
+    ways = Ways(settled, ask_ssh_config, problems)
+    machines = _machines(ways, known_hosts_needed, identity_problem, problems)
 
     empty = not any(map(_is_machine, chain.from_iterable(files.values())))
     if empty and "include" not in collector and (files[path] or not problems):
@@ -332,7 +329,7 @@ def _origin(setting: Setting) -> str:
     return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
 
-def _add_ssh_config(
+def _ask_ssh_config(
     settings: Settings, converters: Converters, texts: Callable[..., dict[str, Said]], problems: Problems
 ) -> Settings:
     """Add what ssh_config says of a machine's host, if it is asked: the host's true name, and what nobody has set."""
@@ -361,18 +358,17 @@ def _is_set(option: str, settings: Settings) -> bool:
 
 
 def _machines(
-    sections: Mapping[str, Settings],
     ways: Ways,
     known_hosts_needed: bool,
     identity_problem: IdentityProblem | None,
     problems: Problems,
 ) -> list[Machine]:
     """Return the enabled machines; none if there is a problem with anything."""
-    to = {name: ways.to(name) for name, settings in sections.items() if settings["enabled"].value}
-    hops = [settings for way in to.values() for _, settings in way]
+    to = {name: ways.to(name) for name in ways.enabled}
+    on_ways = [settings for way in to.values() for _, settings in way]
     named: set[tuple[str, Setting]] = set()
     identities: set[tuple[Setting, ...]] = set()
-    for settings in (*hops, *(sections[name] for name in to)):
+    for settings in (*on_ways, *map(ways.settings, to)):
         identities.add(tuple(settings[option] for option in IDENTITY))
         if known_hosts_needed and "host_key" not in settings:
             named.add(("known_hosts", settings["known_hosts"]))
@@ -381,11 +377,10 @@ def _machines(
     # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
     if problems:
         return []
-    made = cache(lambda name: _hop(name, sections[name]))
+    # Many machines are behind one jump host: each Hop is there once.
+    hops: dict[Hop, Hop] = {}
     return [
-        _machine(
-            name, sections[name], tuple(made(hop) if hop in sections else _hop(hop, settings) for hop, settings in way)
-        )
+        _machine(name, ways.settings(name), tuple(hops.setdefault(hop, hop) for hop in starmap(_hop, way)))
         for name, way in to.items()
     ]
 

@@ -30,26 +30,36 @@ OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias")
 class Ways:
     """The ways to the machines of a configuration, whose settings are `sections`, by name.
 
-    `plain` are their settings without what ssh_config says, which is of the machine alone; `add_ssh_config` adds to the
-    settings of a hop what ssh_config says of that. What is wrong with a `jump` is noted; there is no way then.
+    `ask_ssh_config` adds to the settings of one host what ssh_config says of it. What is wrong with a `jump` is noted;
+    there is no way then.
     """
 
     def __init__(
         self,
         sections: Mapping[str, Settings],
-        plain: Mapping[str, Settings],
-        add_ssh_config: Callable[[Settings], Settings],
+        ask_ssh_config: Callable[[Settings], Settings],
         problems: Problems,
     ) -> None:
         self._sections = sections
-        self._plain = plain
-        self._add_ssh_config = add_ssh_config
+        self._ask_ssh_config = ask_ssh_config
         self._problems = problems
+        self._settled: dict[str, Settings] = {}
         self._nearest: dict[str, str] = {}
+
+    @property
+    def enabled(self) -> list[str]:
+        """The names of the machines that are polled."""
+        return [name for name, settings in self._sections.items() if settings["enabled"].value]
+
+    def settings(self, name: str) -> Settings:
+        """Return the settings of a section, with what ssh_config says of its host."""
+        if name not in self._settled:
+            self._settled[name] = self._ask_ssh_config(self._sections[name])
+        return self._settled[name]
 
     def to(self, name: str) -> Way:
         """Return the way to the machine of a section."""
-        return self._to(name, self._sections[name], name, ())
+        return self._to(name, self.settings(name), name, ())
 
     def _to(self, name: str, settings: Settings, section: str, behind: tuple[str, ...]) -> Way:
         """Return the way to a host, whose `jump` its section, or that of a machine behind it, has.
@@ -89,8 +99,9 @@ class Ways:
     def _settings(self, hop: str, section: str, jump: Setting) -> Settings:
         """Return the settings of a hop; one that is no section has the machine's, but for what is of one host alone."""
         if hop in self._sections:
-            return self._sections[hop]
-        machine = self._plain[section]
+            return self.settings(hop)
+        # Not what ssh_config says of the machine: that is of the machine alone.
+        machine = self._sections[section]
         try:
             own = self._written(hop)
         except ValueError as error:
@@ -98,7 +109,7 @@ class Ways:
             return {**machine, "jump": NO_JUMP}
         inherited = {option: value for option, value in machine.items() if option not in OF_ONE_HOST}
         given = {option: jump._replace(text=str(value), value=value) for option, value in own.items()}
-        return self._add_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
+        return self._ask_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
 
     def _written(self, hop: str) -> dict[str, object]:
         """Return what a hop that is no section says by itself; ValueError if it is none."""
