@@ -68,10 +68,12 @@ FILES = {
     "known_hosts": "collector trust makes it: it shows each machine's key, which you compare with what the machine's "
     "own console says, and adds it",
     "certificate_file": "name the FILE-cert.pub that ssh-keygen -s made, or take the line away",
-    "passphrase_file": "write the passphrase into it, for you alone to read, or take the line away",
-    "password_file": "write the password into it, for you alone to read, or take the line away",
+    "ssh_config": "name a file that is there, or write ssh_config = none",
+    "passphrase_file": "write the passphrase into a file, for you alone to read, and the file's name here",
+    "password_file": "write the password into a file, for you alone to read, and the file's name here",
 }
 """The options that name a file which must be there, and what to do if it is not."""
+SECRET = ("passphrase_file", "password_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,12 +335,15 @@ def _ask_ssh_config(
     settings: Settings, converters: Converters, texts: Callable[..., dict[str, Said]], problems: Problems
 ) -> Settings:
     """Add what ssh_config says of a machine's host, if it is asked: the host's true name, and what nobody has set."""
-    host, file = settings.get("host"), settings["ssh_config"].value
-    if not file or not host or not host.value:
+    host, file = settings.get("host"), settings["ssh_config"]
+    if not file.value or not host or not host.value:
+        return settings
+    if fault := _file_fault(file.value):
+        problems.append((file.place("ssh_config"), f"{file.value}: {fault}; {FILES['ssh_config']}"))
         return settings
     settings = dict(settings)
     given = {option: settings[option].text for option in ("user", "port") if _is_set(option, settings)}
-    for option, (place, text, fault) in texts(file, host.value, problems, **given).items():
+    for option, (place, text, fault) in texts(file.value, host.value, problems, **given).items():
         if option not in converters or (option != "host" and _is_set(option, settings)):
             continue
         value = None
@@ -410,7 +415,8 @@ def _identity_problem(files: IdentityFiles, identity_problem: IdentityProblem | 
     for option in ("password_file",) if files.password_file else () if files.agent else IDENTITY[:3]:
         path = getattr(files, option)
         if path and (fault := _file_fault(path)):
-            return option, f"{path}: {fault}; {FILES[option]}"
+            # Where people have written the secret instead of its file's name, it is not repeated.
+            return option, f"{fault}; {FILES[option]}" if option in SECRET else f"{path}: {fault}; {FILES[option]}"
     return identity_problem(files) if identity_problem else None
 
 

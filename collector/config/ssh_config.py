@@ -215,8 +215,7 @@ def _lines(file: Path, problems: Problems) -> Iterator[Line]:
         status = file.stat()
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        name = "name a file that is there and may be read, or write ssh_config = none"
-        problems.append((Place(file), f"cannot be read: {error.strerror}; {name}"))
+        problems.append((Place(file), f"cannot be read: {error.strerror}; let the collector read it, or take it away"))
         return
     if status.st_mode & 0o022 or status.st_uid not in (0, os.getuid()):
         problems.append((Place(file), f"others may write to it, and ssh would refuse it; chmod go-w {file}"))
