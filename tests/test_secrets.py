@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rig.keys import make_key
 from rig.logins import Login, write_ini
 from rig.needs import program
 from rig.scripted import SshServer, shell
-from rig.servers import RawServer, closes
+from rig.servers import BANNER, RawServer, closes, kexinit, says
 from rig.users import PASSWORD
 from rig.wait import until
 from test_daemon import Daemon
@@ -110,7 +111,8 @@ def fleet(login: Callable[..., Login], planted: Planted, crashes: list[str]) -> 
         serve("good", {"script": shell()})
         serve("wrong password", {"script": shell(), "password": "another"})
         serve("keyboard", {"methods": "keyboard-interactive", "questions": [[("Hi", True)]]})
-        serve("nothing in common", {"without": {"ciphers": ["aes128-ctr"]}})
+        old = says(BANNER, kexinit(kex="diffie-hellman-group14-sha1"))
+        add("nothing in common", login(stack.enter_context(RawServer(old))))
         other, good = stack.enter_context(SshServer()), stack.enter_context(SshServer())
         for name, text in {
             "unknown": "",
@@ -140,8 +142,8 @@ def fleet(login: Callable[..., Login], planted: Planted, crashes: list[str]) -> 
     crashes[:] = [crash for crash in crashes if "_Transport._run" not in crash]
 
 
-HERE = {"unreachable", "bug", "jump", "incompatible"}
-"""Reasons that this fleet does not provoke: they come before anything of a secret is touched, or are provoked below."""
+NOT_HERE = {"unreachable", "bug", "jump"}
+"""Reasons that this fleet does not provoke: without a route no secret is touched, `bug` is provoked below."""
 
 
 def reasons(daemon: Daemon) -> set[str]:
@@ -157,7 +159,7 @@ def test_nothing_of_the_daemon_shows_a_secret(
 ) -> None:
     """With every failure provoked, logs at level debug and all pages of a running daemon hold no secret."""
     ini = write_ini(tmp_path / "collector.ini", fleet, listen="127.0.0.1:0", interval="1s", web_reload="yes")
-    every_reason = {leaf.reason for leaf in PollError.__subclasses__()} - HERE
+    every_reason = {leaf.reason for leaf in PollError.__subclasses__()} - NOT_HERE
     arguments = ["run", "--config", str(ini), "--log-level", "debug", "--log-format", form]
     with Daemon(tmp_path / "log", *arguments, SSH_AUTH_SOCK=str(tmp_path / "no agent")) as daemon:
         until(lambda: daemon.get("/-/ready")[0] == 200, "every machine has been polled", 60)
@@ -238,6 +240,10 @@ def test_no_object_shows_a_secret(
         planted.look("\n".join(map(repr, held)))
         planted.look("\n".join(str(one) for one in held if type(one).__module__.startswith("collector")))
         planted.look("".join(exposition.render(post.standing).texts))
+
+        post.standing.machine = replace(post.standing.machine, gather=("no such gatherer",))
+        tell(post.standing, visit(post))
+        assert "bug while polling" in caplog.text
 
         server.refusals = frozenset({"auth"})
         server.password = "another"
