@@ -346,6 +346,8 @@ def _ask_ssh_config(
     for option, (place, text, fault) in texts(file.value, host.value, problems, **given).items():
         if option not in converters or (option != "host" and _is_set(option, settings)):
             continue
+        if option == "key_file" and settings["password_file"].value:
+            continue
         value = None
         try:
             if fault:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +23,13 @@ from collector.config.problems import Place, Problems, nearest, quoted
 DEEPEST = 16
 """Files that include each other in a row, as in ssh."""
 
+SPECIAL = re.compile(r"[\"'\\#]")
+WILD = re.compile(r"[*?!]")
 LINE = re.compile(r"\s*(?P<keyword>[^\s=\"]+)(?:\s*=\s*|\s+|$)(?P<rest>.*)")
 TIME = re.compile(r"(?:[0-9]+[smhdw]?)+", re.IGNORECASE)
 TIME_PART = re.compile(r"([0-9]+)([smhdw]?)", re.IGNORECASE)
+TOKEN = re.compile(r"%(?P<token>.?)(?P<name>(?!))?")
+TOKEN_OR_VARIABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<name>[^}]*)\}")
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 OVER_SSH = re.compile(
     r"(?:/usr/bin/)?ssh (?:-q )?(?:-W (?:%h:%p|\[%h\]:%p) (?P<last>[^-\s]\S*)|(?P<first>[^-\s]\S*) -W %h:%p)"
@@ -32,7 +37,7 @@ OVER_SSH = re.compile(
 """A ProxyCommand that is a ProxyJump in the words of older days."""
 
 SSH = Path("~/.ssh")
-IDENTITIES = ("id_ed25519", "id_rsa", "id_ecdsa")
+IDENTITIES = ("~/.ssh/id_ed25519", "~/.ssh/id_rsa", "~/.ssh/id_ecdsa")
 USER_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
@@ -160,18 +165,37 @@ class SshConfig:
             yield self.blocks[number]
 
 
+class Here:
+    """This machine and its user. What a fleet of hosts asks time and again is worked out once."""
+
+    def __init__(self) -> None:
+        self.home = os.path.expanduser("~")
+        self.name = socket.gethostname()
+        self.uid = str(os.getuid())
+        try:
+            self.user = getpass.getuser()
+        except (KeyError, OSError):
+            self.user = ""
+        self.has = cache(os.path.exists)
+        self.path = cache(self._path)
+
+    def _path(self, text: str) -> str:
+        """Return a path whose ~ is a home, and which begins at ours."""
+        return os.path.join(self.home, os.path.expanduser(text))
+
+
 class SshConfigs:
     """The files that a configuration names, each read once."""
 
     def __init__(self) -> None:
+        self._here = Here()
         self._read: dict[Path, SshConfig] = {}
 
     def texts(self, file: Path, host: str, problems: Problems, user: str = "", port: str = "") -> dict[str, Said]:
         """Return what a file says of a host, by our options; `user` and `port` are those that are set elsewhere."""
         if file not in self._read:
             self._read[file] = SshConfig(list(_Reader(problems).blocks(file)))
-        lookup = Lookup(self._read[file], host, user, port, problems)
-        return lookup.texts(file)
+        return Lookup(self._read[file], host, user, port, problems, here=self._here).texts(file)
 
 
 class _Reader:
@@ -225,7 +249,7 @@ def _lines(file: Path, problems: Problems) -> Iterator[Line]:
             continue
         place = Place(file, number, option=match["keyword"])
         try:
-            words = tuple(split(match["rest"]))
+            words = tuple(split(match["rest"]) if SPECIAL.search(match["rest"]) else match["rest"].split())
         except ValueError as error:
             problems.append((place, str(error)))
             continue
@@ -259,7 +283,8 @@ def split(text: str) -> Iterator[str]:
 class Lookup:
     """What applies to one host."""
 
-    def __init__(self, config: SshConfig, host: str, user: str, port: str, problems: Problems) -> None:
+    def __init__(self, config: SshConfig, host: str, user: str, port: str, problems: Problems, *, here: Here) -> None:
+        self._here = here
         self._host = host
         self._user = user
         self._port = port
@@ -326,7 +351,7 @@ class Lookup:
 
     def _meets(self, criterion: str, patterns: str) -> bool:
         if criterion in ("user", "localuser"):
-            return _fits(patterns.split(","), self.user if criterion == "user" else _local_user())
+            return _fits(patterns.split(","), self.user if criterion == "user" else self._here.user)
         host = self.host_name if criterion == "host" else self._host
         return _fits(patterns.lower().split(","), host.lower())
 
@@ -336,7 +361,7 @@ class Lookup:
     @property
     def user(self) -> str:
         """Who logs in, by what is known so far."""
-        return self._user or self._first("user") or _local_user()
+        return self._user or self._first("user") or self._here.user
 
     @property
     def host_name(self) -> str:
@@ -360,8 +385,9 @@ class Lookup:
         return found | {option: said for option, said in made.items() if said}
 
     def _note_dangers(self) -> None:
-        for keyword, (harmless, text) in DANGERS.items():
-            if self._first(keyword, "no").lower() not in (*harmless, "no"):
+        for keyword in self._said.keys() & DANGERS.keys():
+            harmless, text = DANGERS[keyword]
+            if self._first(keyword).lower() not in harmless:
                 self._problems.append((self._said[keyword][0].place, text + OFF))
         size = self._first("requiredrsasize", "0")
         if not size.isdigit() or int(size) > 1024:
@@ -384,22 +410,24 @@ class Lookup:
         except ValueError as error:
             return Said(line.place, "", str(error))
 
-    def _path(self, text: str) -> Path:
-        return SSH.parent.expanduser() / expanded(os.path.expanduser(text), self._tokens(), environment=True)
+    def _path(self, text: str) -> str:
+        if "%" in text or "$" in text:
+            return self._here.path(expanded(text, self._tokens(), environment=True))
+        return self._here.path(text)
 
     def _tokens(self) -> dict[str, str]:
-        here = socket.gethostname()
+        here = self._here
         return {
-            "d": os.path.expanduser("~"),
+            "d": here.home,
             "h": self.host_name,
-            "i": str(os.getuid()),
+            "i": here.uid,
             "k": self._first("hostkeyalias", self._host),
-            "L": here.partition(".")[0],
-            "l": here,
+            "L": here.name.partition(".")[0],
+            "l": here.name,
             "n": self._host,
             "p": self._port or self._first("port", "22"),
             "r": self.user,
-            "u": _local_user(),
+            "u": here.user,
         }
 
     def _file(self, keyword: str) -> Said | None:
@@ -412,22 +440,22 @@ class Lookup:
                 path = self._path(line.words[0])
             except ValueError as error:
                 return Said(line.place, "", str(error))
-            if path.exists():
-                return Said(line.place, str(path))
-            said = said or Said(line.place, str(path))
+            if self._here.has(path):
+                return Said(line.place, path)
+            said = said or Said(line.place, path)
         return said
 
     def _key_file(self, file: Path) -> Said | None:
         if "identityfile" in self._said:
             none = "IdentityFile none leaves no key; write key_file or password_file in collector.ini"
             return self._file("identityfile") or Said(self._said["identityfile"][0].place, "", none)
-        paths = [SSH.expanduser() / name for name in IDENTITIES]
-        there = next((path for path in paths if path.exists()), paths[0])
-        return None if there == paths[0] else Said(Place(file), str(there))
+        there = next((path for path in map(self._here.path, IDENTITIES) if self._here.has(path)), "")
+        return Said(Place(file), there) if there and there != self._here.path(IDENTITIES[0]) else None
 
     def _known_hosts(self, file: Path) -> Said | None:
         """Return the person's files and the machine's that are there, or the first one if none is."""
-        place, paths = Place(file), []
+        place = Place(file)
+        paths: list[str] = []
         try:
             for keyword, usual in (
                 ("userknownhostsfile", USER_KNOWN_HOSTS),
@@ -439,11 +467,11 @@ class Lookup:
                 paths += [self._path(word) for word in named if word.lower() != "none"]
         except ValueError as error:
             return Said(place, "", str(error))
-        there = [path for path in paths if path.exists()] or paths[:1]
+        there = [path for path in paths if self._here.has(path)] or paths[:1]
         if not there:
             return Said(place, "", "no known hosts at all, so that every machine would be refused; name a file")
-        usual_alone = not place.line and [str(path) for path in there] == [os.path.expanduser(USER_KNOWN_HOSTS[0])]
-        return None if usual_alone else Said(place, ", ".join(map(str, there)))
+        usual_alone = not place.line and there == [self._here.path(USER_KNOWN_HOSTS[0])]
+        return None if usual_alone else Said(place, ", ".join(there))
 
     def _jump(self) -> Said | None:
         if "proxy" not in self._said or self._said["proxy"][0].words == ("none",):
@@ -466,23 +494,20 @@ def _plain(line: Line) -> Said:
     return Said(line.place, line.words[0])
 
 
-def _local_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
-
-
 def _fits(patterns: Iterable[str], name: str) -> bool:
     """Tell whether a pattern of ssh fits (only * and ? are special), and none that begins with ! does."""
     found = False
     for pattern in patterns:
-        expression = "".join({"*": ".*", "?": "."}.get(letter) or re.escape(letter) for letter in pattern.lstrip("!"))
-        if re.fullmatch(expression, name):
+        if pattern == name or (WILD.search(pattern) and _expression(pattern.removeprefix("!")).fullmatch(name)):
             if pattern.startswith("!"):
                 return False
             found = True
     return found
+
+
+@lru_cache(maxsize=1024)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join({"*": ".*", "?": "."}.get(letter) or re.escape(letter) for letter in pattern))
 
 
 def _restricts(text: str) -> bool:
@@ -505,7 +530,7 @@ def expanded(text: str, tokens: Mapping[str, str], environment: bool = False) ->
         return tokens[match["token"]]
 
     tokens = {**tokens, "%": "%"}
-    return re.sub(r"%(?P<token>.?)" + (r"|\$\{(?P<name>[^}]*)\}" if environment else "|(?P<name>(?!))"), value, text)
+    return (TOKEN_OR_VARIABLE if environment else TOKEN).sub(value, text) if "%" in text or "$" in text else text
 
 
 def duration(text: str) -> str:

@@ -65,8 +65,8 @@ OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 OTHERS = {
     b"PuTTY-User-Key-File": "is a key of PuTTY; write it as OpenSSH's with puttygen FILE -O private-openssh -o NEW",
     b"-----BEGIN DSA PRIVATE KEY": f"is a DSA key, which sshd no longer takes; {MAKE_ONE}",
-    b"ssh-": "is a public key; name the private one, which is beside it without .pub",
-    b"ecdsa-": "is a public key; name the private one, which is beside it without .pub",
+    b"ssh-": "is a public key; name the private one, which is beside it without .pub, or write agent = yes",
+    b"ecdsa-": "is a public key; name the private one, which is beside it without .pub, or write agent = yes",
     b"sk-": "is the public half of a key on a security key (FIDO), which nobody is here to touch; " + MAKE_ONE,
 }
 """What people name instead of a private key, by how it begins."""
