@@ -9,11 +9,16 @@ The way of the data is the way of the modules; nothing flows back:
     daemon.py       run(): the parts wired, signals, ready, reload, stop in order
     polling.py      the machines of the configuration in force, and what a reload changes
     config/         collector.ini -> Config, Machine; every check of it
+        ini.py          files -> sections, each value with its line
+        values.py       texts -> values
+        ssh_config.py   the person's ssh_config -> texts of our options
+        algorithms.py   the algorithms that a login may use
+        problems.py     how it is said what is wrong
     schedule.py     calls at steady intervals of the monotonic clock; knows APScheduler
     sweep.py        a greenlet for each machine that is due; visit(): one machine -> one Snapshot, never raises
     session.py      one machine's kept login, its deadlines, and its pause after failures
     ssh/            all that knows paramiko
-        connector.py    logs in to a machine; keys, known hosts and login slots that all sessions share
+        connector.py    logs in to a machine; identities, known hosts and login slots that all sessions share
         dial.py         a host's name -> a socket
         wire.py         a socket -> packets: the tuned Packetizer
         transport.py    the handshake: the tuned Transport
@@ -22,7 +27,11 @@ The way of the data is the way of the modules; nothing flows back:
         known_hosts.py  known_hosts -> an index: the format
         hostkeys.py     who is trusted: the files as they are now, and the judgement on a machine's key
         host_certificate.py  what must be right about a host's certificate
-        auth.py         private keys, and the login with them
+        identities.py   private keys, certificates, passwords: read once, and again when they change
+        auth.py         the login with one of them, or with the agent's key
+        jump.py         a jump host, and the connection to it that all machines behind it share
+        trunk.py        the transport of that connection, and the streams through it
+        slots.py        how many logins may be under way at once
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers
     targets.py      what a machine is that cannot run it

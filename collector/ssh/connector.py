@@ -1,4 +1,4 @@
-"""Logs in to machines: the keys and known hosts, each file read once for all of them, jump hosts and login slots."""
+"""Logs in to machines: what they share, identities, known hosts, jump hosts and login slots."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
