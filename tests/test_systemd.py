@@ -1,6 +1,7 @@
 """The installed service under a real systemd, polling a real sshd on the loopback interface inside."""
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -249,3 +250,22 @@ def test_the_key_comes_as_a_credential_alone(started: Service, may_read: Callabl
     assert not may_read(uid, f"{ETC}/ssh_key")
     assert not may_read(nobody, credential)
     assert not may_read(nobody, f"{ETC}/ssh_key")
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_a_passphrase_comes_as_a_credential(service: Service) -> None:
+    """A key with a passphrase, and the passphrase in a credential of its own, let the service in."""
+    keygen = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "planted passphrase", "-f", str(service.file("ssh_key"))]
+    subprocess.run(keygen, check=True, capture_output=True)
+    passphrase = service.file("passphrase")
+    passphrase.touch(mode=0o600)
+    passphrase.write_text("planted passphrase\n")
+    service.override(f"LoadCredential=passphrase:{ETC}/passphrase")
+    ini = service.file("collector.ini")
+    key = "key_file = credential:ssh_key"
+    ini.write_text(ini.read_text().replace(key, f"{key}\npassphrase_file = credential:passphrase"))
+
+    service.systemctl("start")
+
+    until(lambda: service.all_up("ssh0", "ssh1"), "both machines are up")
+    assert "planted" not in service.journal
