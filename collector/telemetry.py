@@ -58,7 +58,7 @@ class KnownHostsCollector(Collector):
         )
         for file in self._host_keys:
             readable.add_metric((str(file.path),), not file.problem)
-            if file.index:
+            if file.index is not None:
                 bad_lines.add_metric((str(file.path),), len(file.index.problems))
         yield readable
         yield bad_lines

@@ -188,6 +188,28 @@ def test_a_machine_that_goes_loses_its_series(
     assert daemon.get("/-/ready")[0] == 200
 
 
+def test_known_hosts_while_it_runs(start: Callable[..., Daemon], tmp_path: Path, login: Callable[..., Login]) -> None:
+    """A machine that is not in known_hosts is polled as soon as it is; a file that breaks is told."""
+    with SshServer(shell()) as server:
+        there = login(server)
+        (file,) = there["known_hosts"]
+        good = file.read_text()
+        file.write_text("not a line\n")
+        daemon = start("run", "--config", str(written(tmp_path, [there])))
+        until(lambda: daemon.metric('ssh_backoff_seconds{instance="ssh0"}') == float("inf"), "it is left alone")
+        assert daemon.metric(f'collector_known_hosts_bad_lines{{file="{file}"}}') == 1.0
+        assert daemon.metric(f'collector_known_hosts_readable{{file="{file}"}}') == 1.0
+
+        file.write_text(good)
+        until(lambda: daemon.metric(up(0)) == 1.0, "it is up")
+        file.write_text("")
+        until(lambda: daemon.metric(f'collector_known_hosts_readable{{file="{file}"}}') == 0.0, "it is told")
+        server.hang_up()
+        until(lambda: daemon.metric('ssh_logins_total{instance="ssh0"}') == 2.0, "it is logged in to again")
+        assert daemon.metric(f'collector_known_hosts_bad_lines{{file="{file}"}}') == 0.0
+        assert daemon.metric(up(0)) == 1.0
+
+
 def test_bad_configuration_is_exit_2(start: Callable[..., Daemon], tmp_path: Path) -> None:
     """A bad configuration is told with file and line, and is exit code 2."""
     (tmp_path / "collector.ini").write_text("[web1]\nhost = 192.0.2.1\nprot = 22\n")

@@ -1,9 +1,10 @@
-"""The private names of paramiko that collector/ssh relies on: one that changes fails here, by name."""
+"""The private names of paramiko and cryptography that collector/ssh relies on: one that changes fails here, by name."""
 
 import inspect
 import socket
 
 import pytest
+from cryptography.hazmat.primitives.serialization import SSHCertificate
 from paramiko import Channel, Message, Transport
 from paramiko.packet import Packetizer
 
@@ -84,3 +85,28 @@ def test_algorithms_are_known() -> None:
         assert known["macs"] <= set(options.digests)
         assert known["host_key_algorithms"] <= set(options.key_types)
         assert known["kex_algorithms"] <= set(EXCHANGES)
+
+
+def test_host_keys_are_offered_as_we_say() -> None:
+    """What paramiko offers and takes as host keys comes from the property that we override, and from nowhere else."""
+    assert isinstance(inspect.getattr_static(Transport, "preferred_keys"), property)
+    source = inspect.getsource(Transport)
+    assert 1 == source.count('self._filter_algorithm("keys")')
+    one, other = socket.socketpair()
+    with one, other:
+        transport = TunedTransport(one)
+        transport.prefer_host_keys(["ssh-rsa"], certificates=True)
+        rsa = "rsa-sha2-512", "rsa-sha2-256"
+
+        certified = tuple(f"{name}-cert-v01@openssh.com" for name in rsa)
+        assert rsa == tuple(name for name in transport.preferred_keys if "cert" not in name)[:2]
+        assert certified == transport.preferred_keys[:2]
+        assert set(transport.preferred_keys) <= set(Transport._key_info)  # type: ignore[attr-defined]
+
+        transport.accept_host_keys(["ssh-ed25519"])
+        assert ("ssh-ed25519",) == transport.preferred_keys
+
+
+def test_a_certificate_tells_what_it_is_signed_with() -> None:
+    """The hash of an authority's signature is where we look for it: SHA-1 must not pass."""
+    assert "self._inner_sig_type == _SSH_RSA" in inspect.getsource(SSHCertificate.verify_cert_signature)

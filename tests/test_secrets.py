@@ -239,7 +239,7 @@ def test_no_object_shows_a_secret(
         assert {Machine, Connector, Identities, TunedTransport} <= kinds
         planted.look("\n".join(map(repr, held)))
         planted.look("\n".join(str(one) for one in held if type(one).__module__.startswith("collector")))
-        planted.look("".join(exposition.render(post.standing).texts))
+        planted.look("".join(exposition.render(post.standing).lines))
 
         post.standing.machine = replace(post.standing.machine, gather=("no such gatherer",))
         tell(post.standing, visit(post))

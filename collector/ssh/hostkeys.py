@@ -94,16 +94,21 @@ class KnownHosts:
             self.index = read
             _tell(read)
         elif self.problem != before:
-            what = "what was read before stays in force" if self.index else "no machine can be checked against it"
+            what = (
+                "what was read before stays in force"
+                if self.index is not None
+                else "no machine can be checked against it"
+            )
             log.error("known_hosts: %s: %s; %s", self.path, self.problem, what)
 
     def _problem_of(self, read: Index | OSError) -> str:
         """Return why what was read cannot be put in force; empty if it can."""
         if isinstance(read, OSError):
             return read.strerror or str(read)
-        if self.index and not len(read):
+        had_keys = self.index is not None and len(self.index) > 0
+        if had_keys and not len(read):
             return "it has no keys any more"
-        if self.index and read.is_cut:
+        if had_keys and read.is_cut:
             return "its last line is cut off"
         return ""
 

@@ -114,8 +114,8 @@ tell_next() {
 Installed $root$opt, $root$units/collector.service and an example, $root$etc/collector.ini. What is next, as root:
     ssh-keygen -t ed25519 -N '' -C collector -f $etc/ssh_key
     (append $etc/ssh_key.pub to ~monitor/.ssh/authorized_keys of each machine)
-    ssh-keyscan HOST >>$etc/known_hosts      and compare the fingerprints: ssh-keygen -l -f $etc/known_hosts
     editor $etc/collector.ini
+    CREDENTIALS_DIRECTORY=$etc $opt/bin/collector trust      and compare the fingerprints with the machines' own
     CREDENTIALS_DIRECTORY=$etc $opt/bin/collector check --connect
     systemctl enable --now collector
 END
