@@ -122,7 +122,7 @@ class HostKeyUnknown(PollError):
 
 
 class HostKeyChanged(PollError):
-    """known_hosts has another key for the machine."""
+    """known_hosts has another key for the machine, or another one is pinned."""
 
     reason = "host_key_changed"
     backoff = NEVER

@@ -3,19 +3,24 @@
 import base64
 import hmac
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
-from rig.keys import make_key
+from rig.keys import host_name, make_key
+from rig.sshd import Sshd
 from rig.wait import until
 
-from collector.config import Login
+from collector.config import Login, Machine
 from collector.errors import CollectorError, HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
+from collector.polling import man
+from collector.ssh.connector import Connector, Keys
 from collector.ssh.hostkeys import LOOK_EVERY, AnotherKindKnown, HostKeys, KnownHosts, Trust
 from collector.ssh.known_hosts import QUICK, HostKey, fingerprint
+from collector.sweep import visit
 
 
 @pytest.fixture
@@ -99,6 +104,8 @@ def test_revoked(written: Callable[..., Path], publics: list[str]) -> None:
     assert HostKeyRevoked is verdict(trust(path, other), publics[0])
     assert HostKeyRevoked is verdict(trust(other, host_key=(pin,)), publics[0])
     assert HostKeyUnknown is verdict(trust(other), publics[1])
+    for_all_ports = written(f"[web1]:2222 {publics[0]}", f"@revoked web1 {publics[0]}")
+    assert HostKeyRevoked is verdict(trust(for_all_ports, port=2222), publics[0])
 
 
 def test_several_files(written: Callable[..., Path], publics: list[str]) -> None:
@@ -155,6 +162,29 @@ def test_many_hashed_lines(written: Callable[..., Path], publics: list[str]) -> 
     assert HostKeyChanged is verdict(trust(path), publics[1])
     assert HostKeyUnknown is verdict(trust(path, host="web2"), publics[1])
     assert HostKeyChanged is verdict(trust(path), other)
+
+
+@pytest.mark.needs("root", "namespaces", "sshd", "ssh-keygen")
+def test_the_known_type_is_asked_for(sshd: Callable[..., Sshd], written: Callable[..., Path]) -> None:
+    """A real server with keys of three types is polled though only one is known, in a big hashed file too, at once."""
+    server = sshd(host_keys=["ed25519", "ecdsa", "rsa"])
+    others = [f"host{number} {server.publics[0]}" for number in range(QUICK)]
+    path = written(*others, f"{host_name(*server.address)} {server.publics[2]}")
+    for logins in (1, 2):
+        post = man(machine({**server.login(), "known_hosts": (path,)}), Connector(Keys(), 1))
+        assert visit(post).failure is None
+        post.session.close()
+        until(lambda: not server.sessions, "the session is over")
+        assert logins == server.log.count("Accepted publickey")
+        assert 2 * logins - 1 == server.log.count("Connection from")
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
+
+
+def machine(login: dict[str, Any]) -> Machine:
+    """A machine with this login."""
+    times = {"interval": 1.0, "interval_text": "1s", "timeout": 5.0, "login_timeout": 10.0}
+    options: dict[str, Any] = {"name": "ssh0", "gather": ("time",), "labels": (), **times, **login}
+    return Machine(**options)
 
 
 # Files that change.

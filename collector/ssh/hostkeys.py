@@ -202,8 +202,8 @@ class Trust:
         return [file.index for file in self._files if file.index is not None]
 
     @property
-    def _authority_names(self) -> set[str]:
-        """What the host may be called where a certificate authority is trusted for it: a port is no part of that."""
+    def _names(self) -> set[str]:
+        """What the host is called where an authority is trusted for it, or a key revoked: a port need not be said."""
         return {self.name, self._host}
 
     def kinds(self) -> list[str]:
@@ -220,7 +220,7 @@ class Trust:
         """Whether a certificate authority is trusted for the host."""
         if self._pinned:
             return False
-        names = self._authority_names
+        names = self._names
         said = (entry for index in self._indexes() for name in names for entry in _soon_of(index, name))
         return any(entry.marker == AUTHORITY for entry in said)
 
@@ -243,8 +243,7 @@ class Trust:
                     raise
 
     def _judge(self, key: HostKey) -> None:
-        said = self._said(key.blob, {self.name})
-        _refuse_revoked(said, f"its {key}")
+        _refuse_revoked(self._said(key.blob, self._names), f"its {key}")
         if self._pinned:
             if fingerprint(key.blob) not in self._pinned:
                 raise HostKeyChanged(f"its {key} is not one of host_key: {', '.join(self._pinned)}; {FIND_OUT}")
@@ -255,7 +254,7 @@ class Trust:
                 return
         except BadCertificate as error:
             fault = str(error)
-        if any(not entry.marker for entry in said):
+        if any(not entry.marker for entry in self._said(key.blob, {self.name})):
             return
         if fault:
             raise HostKeyUnknown(f"its {key} has {fault}")
@@ -280,7 +279,7 @@ class Trust:
             HostKeyRevoked: the authority's key is revoked.
         """
         certificate = HostCertificate(key)
-        said = self._said(certificate.authority, self._authority_names)
+        said = self._said(certificate.authority, self._names)
         _refuse_revoked(said, f"its {key} has a certificate, and the authority's key")
         if not any(entry.marker == AUTHORITY for entry in said):
             return False
