@@ -47,5 +47,7 @@ The way of the data is the way of the modules; nothing flows back:
     errors.py       the error tree; each leaf has its reason
     once.py, check.py, report.py    the commands that print a table
     authorize.py    the line of authorized_keys with which a key can do nothing but answer polls
+    trust.py        the command that shows host keys, asks, and adds them
+    atomic.py       a file replaced as a whole
     demo.py         a fleet on this machine, made for the purpose
 """

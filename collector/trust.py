@@ -34,6 +34,7 @@ KINDS = (
 """The types of keys that a machine is asked for; of each row it has one or none."""
 
 SHA256 = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+LISTED_TYPE = re.compile(r"\([A-Z0-9-]+\)")
 
 Vouched = Mapping[str, frozenset[str]]
 """From a fingerprint to the names of the machines that may have it; none: any may."""
@@ -105,8 +106,9 @@ def _vouched_by(words: Sequence[str]) -> tuple[frozenset[str], str]:
     """Return the machine that a line names, if any, and the fingerprint."""
     if SHA256.fullmatch(words[0]):
         return frozenset(), words[0]
-    # ssh-keygen -l begins with the number of bits.
-    return frozenset() if words[0].isdigit() else frozenset({words[0]}), "".join(words[1:2])
+    # ssh-keygen -l begins with the number of bits, and ends with the type.
+    is_listed = words[0].isdigit() and LISTED_TYPE.fullmatch(words[-1])
+    return frozenset() if is_listed else frozenset({words[0]}), "".join(words[1:2])
 
 
 def stages(machines: Iterable[Machine]) -> Iterator[list[Machine]]:

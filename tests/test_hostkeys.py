@@ -247,7 +247,7 @@ def test_a_file_that_got_worse(
     assert what in known.problem
     assert known.index is not None
     assert 2 == len(known.index)
-    assert 1 == caplog.text.count("what was read before stays in force")
+    assert 1 == caplog.text.count("what was read before is in force")
 
     if path.is_dir():
         path.rmdir()
@@ -273,6 +273,12 @@ def test_a_file_that_never_was_is_a_local_failure(tmp_path: Path, publics: list[
     """Without any known_hosts nobody is trusted, and the reason is ours."""
     with pytest.raises(LocalFailure, match="nowhere: No such file"):
         trust(tmp_path / "nowhere").check(key_of(publics[0]))
+
+
+def test_a_file_without_end(publics: list[str]) -> None:
+    """What has no end is not read to the end."""
+    with pytest.raises(LocalFailure, match="over 64 MiB"):
+        trust(Path("/dev/zero")).check(key_of(publics[0]))
 
 
 def test_bad_lines_are_logged(written: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:

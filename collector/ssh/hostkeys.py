@@ -3,6 +3,7 @@
 Nothing here ever adds a key. Files are read, and many names tried, in a thread of their own: everything else goes on.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 LOOK_EVERY = 1.0
 """Seconds from one look at the files to the next."""
+
+MOST_BYTES = 64 * 2**20
+"""Bytes of a file: some 500,000 lines; /dev/zero would have no end."""
 
 MOST_TOLD = 10
 """Bad lines of a file that are logged one by one."""
@@ -94,12 +98,8 @@ class KnownHosts:
             self.index = read
             _tell(read)
         elif self.problem != before:
-            what = (
-                "what was read before stays in force"
-                if self.index is not None
-                else "no machine can be checked against it"
-            )
-            log.error("known_hosts: %s: %s; %s", self.path, self.problem, what)
+            in_force = "nothing" if self.index is None else "what was read before"
+            log.error("known_hosts: %s: %s; %s is in force", self.path, self.problem, in_force)
 
     def _problem_of(self, read: Index | OSError) -> str:
         """Return why what was read cannot be put in force; empty if it can."""
@@ -115,7 +115,11 @@ class KnownHosts:
 
 def _read(path: Path) -> Index | OSError:
     try:
-        return Index(path, path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"over {MOST_BYTES // 2**20} MiB")
+        return Index(path, text)
     except OSError as error:
         return error
 
@@ -209,7 +213,7 @@ class Trust:
     def kinds(self) -> list[str]:
         """Return the types of the keys that are known for the host, so that it can be asked for one of these.
 
-        Where that would take long, the list is empty; `check` then raises AnotherKindKnown if need be.
+        Names that it would take long to try are left out; `check` then raises AnotherKindKnown if need be.
         """
         entries = [entry for index in self._indexes() for entry in _soon_of(index, self.name)]
         pinned = [entry.kind for entry in entries if fingerprint(entry.blob) in self._pinned]
