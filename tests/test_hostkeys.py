@@ -17,8 +17,9 @@ from rig.wait import until
 from collector.config import Login, Machine
 from collector.errors import CollectorError, HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
 from collector.polling import man
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
 from collector.ssh.hostkeys import LOOK_EVERY, AnotherKindKnown, HostKeys, KnownHosts, Trust
+from collector.ssh.identities import Identities
 from collector.ssh.known_hosts import QUICK, HostKey, fingerprint
 from collector.sweep import visit
 
@@ -171,7 +172,7 @@ def test_the_known_type_is_asked_for(sshd: Callable[..., Sshd], written: Callabl
     others = [f"host{number} {server.publics[0]}" for number in range(QUICK)]
     path = written(*others, f"{host_name(*server.address)} {server.publics[2]}")
     for logins in (1, 2):
-        post = man(machine({**server.login(), "known_hosts": (path,)}), Connector(Keys(), 1))
+        post = man(machine({**server.login(), "known_hosts": (path,)}), Connector(Identities(), 1))
         assert visit(post).failure is None
         post.session.close()
         until(lambda: not server.sessions, "the session is over")
