@@ -45,10 +45,15 @@ class Daemon:
         self._url = line[line.index("http://") : line.index("/ from")] + "/metrics"
         gevent.spawn(self._process.stderr.read)
 
+    def page(self) -> str:
+        """Its metrics."""
+        with urllib.request.urlopen(self._url) as response:
+            text: str = response.read().decode()
+        return text
+
     def look(self) -> dict[str, float]:
         """What it has done and holds now."""
-        with urllib.request.urlopen(self._url) as response:
-            page = response.read().decode()
+        page = self.page()
         user, system = self._proc.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
         status = dict(line.split(":", 1) for line in self._proc.joinpath("status").read_text().splitlines())
         return {

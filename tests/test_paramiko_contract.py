@@ -2,6 +2,7 @@
 
 import inspect
 import socket
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import SSHCertificate
@@ -11,23 +12,47 @@ from paramiko.packet import Packetizer
 from collector.config.algorithms import ALGORITHMS
 from collector.ssh.connection import Inbox
 from collector.ssh.transport import EXCHANGES, TunedTransport
+from collector.ssh.trunk import Trunk
 from collector.ssh.wire import TunedPacketizer
 
+OVERRIDDEN = [
+    "_active_check_timeout",
+    "_check_banner",
+    "_parse_disconnect",
+    "_parse_kex_init",
+    "_really_parse_kex_init",
+    "_parse_channel_open_failure",
+    "_parse_newkeys",
+    "_send_user_message",
+]
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "_active_check_timeout",
-        "_check_banner",
-        "_parse_disconnect",
-        "_parse_kex_init",
-        "_really_parse_kex_init",
-        "_send_user_message",
-    ],
-)
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
 def test_transport_has(name: str) -> None:
-    """Transport still has what TunedTransport overrides and Connection calls."""
+    """Transport still has what TunedTransport and Trunk override and Connection calls."""
     assert hasattr(Transport, name)
+
+
+def test_trunk_opens_channels_as_transport_does() -> None:
+    """What Trunk does instead of Transport.open_channel still has the parts that this has, and they do the same."""
+    source = inspect.getsource(Transport.open_channel)
+    steps = ["self._next_channel()", "self._channels.put(chanid, chan)", "self.channel_events[chanid]"]
+    steps += ["self.channels_seen[chanid] = True", "chan._set_transport(self)", "chan._set_window(window_size"]
+
+    assert [] == [step for step in steps if step not in source]
+    assert "del self.channel_events[chanid]" in inspect.getsource(Transport._parse_channel_open_success)
+    assert "for event in self.channel_events.values():" in inspect.getsource(Transport.run)
+
+
+def test_trunk_is_asked_for_each_message() -> None:
+    """A Transport looks up what handles a message by name, and a channel sends by the name that Trunk overrides."""
+    one, other = socket.socketpair()
+    with one, other:
+        trunk: Any = Trunk(one)
+
+        assert {trunk._parse_channel_open_failure, trunk._parse_newkeys} <= set(trunk._handler_table.values())
+        assert "self.transport._send_user_message(m)" in inspect.getsource(Channel._handle_close)
+        trunk.outbox.close()
 
 
 @pytest.mark.parametrize("name", ["read_all", "readline", "write_all", "start_handshake", "complete_handshake"])

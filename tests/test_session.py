@@ -19,7 +19,7 @@ from rig.users import User
 from rig.wait import until
 
 from collector import errors
-from collector.config import Machine
+from collector.config import Hop, Machine
 from collector.errors import PollError
 from collector.gather import Reader
 from collector.pause import Pause
@@ -218,6 +218,17 @@ def test_unanswered_connection(post: Callable[..., Post], login: Callable[..., L
         assert reason(post(there, login_timeout=0.5)) == "connect_timeout"
 
 
+def test_no_jump_host(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A machine whose jump host is not there is `jump`, and the text says which, and why."""
+    with RawServer(closes) as server:
+        there = login(server)
+
+    failure = visit(post(there, jumps=(Hop(**there, name="bastion", login_timeout=1.0),))).failure
+
+    assert failure is not None
+    assert ("jump", "bastion: refused: waiting for a connection: Connection refused") == (failure.reason, failure.text)
+
+
 @pytest.mark.needs("root", "namespaces", "tun", "ip")
 def test_no_route(post: Callable[..., Post], login: Callable[..., Login]) -> None:
     """An address to which there is no route is `unreachable`."""
@@ -279,13 +290,11 @@ def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pyt
         assert "AttributeError" in caplog.text
 
 
-PROVOKED_HERE = {"dns", "refused", "connect_timeout", "unreachable", "local", "bug", "incompatible"} | {
+PROVOKED_HERE = {"dns", "refused", "connect_timeout", "unreachable", "jump", "local", "bug", "incompatible"} | {
     "host_key_unknown",
     "host_key_changed",
     "host_key_revoked",
 }
-LATER = {"jump"}
-"""There are no jump hosts yet."""
 
 
 def test_every_reason_is_provoked() -> None:
@@ -294,7 +303,7 @@ def test_every_reason_is_provoked() -> None:
     provoked = {expected for table in (RAW, SCRIPTED, ALTERED) for _, expected in table.values()} | PROVOKED_HERE
 
     assert len(reasons) == len(set(reasons))
-    assert set(reasons) == provoked | LATER
+    assert set(reasons) == provoked
 
 
 # Real servers
