@@ -11,14 +11,21 @@ The way of the data is the way of the modules; nothing flows back:
     config/         collector.ini -> Config, Machine; every check of it
         ini.py          files -> sections, each value with its line
         values.py       texts -> values
+        setting.py      what a section says, each value with its place
+        ways.py         jump hosts -> the way to each machine
         ssh_config.py   the person's ssh_config -> texts of our options
         algorithms.py   the algorithms that a login may use
         problems.py     how it is said what is wrong
     schedule.py     calls at steady intervals of the monotonic clock; knows APScheduler
     sweep.py        a greenlet for each machine that is due; visit(): one machine -> one Snapshot, never raises
-    session.py      one machine's kept login, its deadlines, and its pause after failures
+    session.py      one machine's kept login, and its deadlines
+    renewal.py      a login anew in the background, in place of one that has become old
+    pause.py        how long what fails is left alone
     ssh/            all that knows paramiko
-        connector.py    logs in to a machine; identities, known hosts and login slots that all sessions share
+        connector.py    logs in to a machine; identities, known hosts, jump hosts and login slots that all sessions share
+        slots.py        how many logins are under way at once
+        jump.py         one jump host: its connection, or why there is none
+        trunk.py        that connection, and the ways through it
         dial.py         a host's name -> a socket
         wire.py         a socket -> packets: the tuned Packetizer
         transport.py    the handshake: the tuned Transport
@@ -29,9 +36,6 @@ The way of the data is the way of the modules; nothing flows back:
         host_certificate.py  what must be right about a host's certificate
         identities.py   private keys, certificates, passwords: read once, and again when they change
         auth.py         the login with one of them, or with the agent's key
-        jump.py         a jump host, and the connection to it that all machines behind it share
-        trunk.py        the transport of that connection, and the streams through it
-        slots.py        how many logins may be under way at once
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers
     targets.py      what a machine is that cannot run it
