@@ -9,7 +9,7 @@ from zlib import crc32
 import gevent
 
 from collector.config import Machine
-from collector.errors import PollError
+from collector.errors import JumpDown, PollError
 from collector.pause import Pause
 from collector.ssh.connection import Connection
 
@@ -36,6 +36,7 @@ class Renewal:
         self._age = age(machine)
         self._log_in = log_in
         self._pause = Pause(lambda: None)
+        self._is_told = False
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._fresh: Kept | None = None
 
@@ -67,7 +68,8 @@ class Renewal:
         try:
             self._fresh = self._log_in()
         except PollError as error:
-            if self._pause.seconds is None:
+            if not (self._is_told or isinstance(error, JumpDown)):
+                self._is_told = True
                 extra = {"machine": self._machine, "reason": error.reason, "text": str(error)}
                 log.warning("no new login, the old one stays", extra=extra)
             self._pause.lengthen(error)
@@ -76,6 +78,7 @@ class Renewal:
             self._age = None
         else:
             self._pause.end()
+            self._is_told = False
         self._greenlet = None
 
 

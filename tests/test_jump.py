@@ -17,6 +17,7 @@ from rig.proxy import Proxy
 from rig.scripted import SshServer
 from rig.servers import RawServer, closes
 from rig.sshd import Sshd, loopback
+from rig.users import User
 from rig.wait import until
 
 from collector.config import Config, Hop, Machine
@@ -261,6 +262,15 @@ def test_max_sessions_does_not_matter(rig: Rig, sshd: Callable[..., Sshd]) -> No
     there = hop(bastion.login())
 
     assert ["up"] * 4 == [reason(rig.post(one, there, name=name)) for name, one in targets.logins().items()]
+
+
+def test_who_may_do_nothing_but_pass(rig: Rig, sshd: Callable[..., Sshd]) -> None:
+    """On the jump host a user without a shell, and with a key that is for forwarding alone, is enough."""
+    bastion, target = sshd(users=[User("hop", "/usr/sbin/nologin")]), sshd()
+    keys = bastion.authorized_keys("hop")
+    keys.write_text(f"restrict,port-forwarding {keys.read_text()}")
+
+    assert "up" == reason(rig.post(target.login(), hop(bastion.login("hop"))))
 
 
 @pytest.mark.parametrize(("which", "expected"), [("bastion", "jump"), ("target", "host_key_changed")])

@@ -78,7 +78,8 @@ class Jump:
         self._enter = enter
         self._trunk: Trunk | None = None
         self._opening: gevent.Greenlet[..., None] | None = None
-        self._why = ""
+        self._why = f"{self.name}: no connection yet"
+        self._is_closed = False
         self._told: str | None = None
         self._phase = Phase(f"a connection to the jump host {self.name}", JumpDown, JumpDown, JumpDown)
 
@@ -128,13 +129,15 @@ class Jump:
             return error
         for jump in self.hops:
             if not jump.is_up:
-                return JumpDown(jump._why or f"{jump.name}: the connection ended")
+                return JumpDown(jump._why)
             if jump._trunk is not None and jump._trunk.outbox.unanswered_for > SUSPECT:
                 return JumpDown(f"{jump.name}: no answer for {jump._trunk.outbox.silent_for:.1f} s")
         return error
 
     def close(self) -> None:
-        """Hang up; no machine is behind it any more."""
+        """Hang up, for good; no machine is behind it any more."""
+        self._is_closed = True
+        self._why = f"{self.name}: no longer in the configuration"
         if self._opening is not None:
             self._opening.kill(block=False)
         if self._trunk is not None:
@@ -146,11 +149,9 @@ class Jump:
         Raises:
             JumpDown
         """
-        if not self.is_up:
+        if not self.is_up and not self._is_closed:
             self.check()
-            if self._opening is None:
-                self._opening = gevent.spawn(self._open)
-            opening = self._opening
+            self._opening = opening = self._opening or gevent.spawn(self._open)
             with deadline.during(self._phase):
                 opening.join()
         if self._trunk is None or not self.is_up:
@@ -160,7 +161,7 @@ class Jump:
     def _open(self) -> None:
         """Log in, in a greenlet that is nobody's: whoever waits for it may be cut off, and the others wait on."""
         try:
-            self._trunk = self._log_in()
+            trunk = self._log_in()
         except JumpDown as error:
             self._why = str(error)
         except PollError as error:
@@ -169,7 +170,7 @@ class Jump:
             log.exception("bug while logging in to the jump host %s", self.name)
             self._fail(Bug(f"{type(error).__name__}: {error}"))
         else:
-            self._succeed(self._trunk)
+            self._succeed(trunk)
         finally:
             self._opening = None
 
@@ -183,6 +184,10 @@ class Jump:
             raise self._way.blame(error) from error
 
     def _succeed(self, trunk: Trunk) -> None:
+        if self._is_closed:
+            hang_up(trunk)
+            return
+        self._trunk = trunk
         gevent.spawn(trunk.watch)
         self.logins += 1
         self.pause.end()
@@ -193,7 +198,7 @@ class Jump:
 
     def _fail(self, error: PollError) -> None:
         """Leave it alone for a while, but after a failure of the network for no longer than to the next poll."""
-        self.pause.lengthen(error, self.interval if error.backoff is SOON else inf)
+        self.pause.lengthen(error, max(SOON.first, self.interval) if error.backoff is SOON else inf)
         self._why = f"{self.name}: {error.reason}: {error}"
         if self._told != error.reason:
             self._told = error.reason

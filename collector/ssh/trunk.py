@@ -117,7 +117,7 @@ class Outbox:
                 while data:
                     data = data[self._sock.send(data) :]
                 self.has_room.set()
-        except OSError:
+        except (OSError, EOFError, SSHException):
             self.close()
 
 
@@ -157,9 +157,9 @@ class Trunk(TunedTransport):
         return self.is_active() and not self.outbox.is_over.is_set()
 
     def ask(self) -> None:
-        """Ask for an answer, whatever it is, unless a key exchange is under way, in which nothing else is answered."""
+        """Ask for an answer, whatever it is; a key exchange that is under way is question enough."""
+        self.outbox.asked = monotonic()
         if self.clear_to_send.is_set():
-            self.outbox.asked = monotonic()
             request = Message()
             request.add_byte(cMSG_GLOBAL_REQUEST)
             request.add_string("keepalive@openssh.com")
@@ -169,10 +169,9 @@ class Trunk(TunedTransport):
     def watch(self) -> None:
         """Hang up when the jump host has fallen silent; return when the connection has ended, whoever ended it."""
         while not self.outbox.is_over.wait(LOOK_EVERY):
-            silent = self.outbox.silent_for
-            if silent > QUIET + PATIENCE:
+            if self.outbox.unanswered_for > PATIENCE:
                 hang_up(self)
-            elif silent > QUIET and self.outbox.asked is None:
+            elif self.outbox.silent_for > QUIET and self.outbox.asked is None:
                 self.ask()
 
     def _new_channel(self) -> tuple[int, Channel, ThreadEvent]:
