@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/jump.py --machines 10 --polls 10000 --interval 0.1
 
 A real sshd is the jump host, another one is all machines, on an address each; the daemon polls them through it until
-`--polls` are done in all. Then the jump host's sshd is killed, and started again after a while. Needs root (the servers
+`--polls` are done in all. Then the jump host's sshd is killed, and started again after a while. The machines' sshd
+drops whoever comes while `--logins` are under way, and says so in its log. Needs root (the servers
 run in namespaces of their own, with users of their own).
 """
 
@@ -72,7 +73,8 @@ def main() -> None:
         for name in ("bastion", "targets"):
             (directory / name).mkdir()
         key = make_key(directory / "key")
-        targets = Sshd(directory / "targets", [key], addresses=loopback(options.machines))
+        startups = f"{options.logins}:100:{options.logins}"
+        targets = Sshd(directory / "targets", [key], addresses=loopback(options.machines), MaxStartups=startups)
         bastion = Sshd(directory / "bastion", [key], addresses=["127.0.0.1"])
         with bastion, targets:
             jump = {**bastion.login("sh"), "enabled": "no"}
@@ -111,6 +113,7 @@ def measure(daemon: Daemon, bastion: Sshd, targets: Sshd, options: argparse.Name
     until(lambda: daemon.look()["up"] == options.machines, "all machines are back", 120)
     report("started again: all back after", monotonic() - back, counted.most)
     counted.stop()
+    print(f"dropped by the machines' MaxStartups: {targets.log.count('drop connection')}")
     print(f"ssh_logins_total: {sorted(values(daemon, 'ssh_logins_total'))}")
     print(f"ssh_jump_logins_total: {values(daemon, 'ssh_jump_logins_total')}")
     print(f"reasons: {sorted(reasons(daemon))}")

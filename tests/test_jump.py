@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +14,7 @@ from typing import Any
 import gevent
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from rig.logins import Login
+from rig.logins import Login, write_ini
 from rig.proxy import Proxy
 from rig.scripted import SshServer
 from rig.servers import RawServer, closes
@@ -153,7 +155,7 @@ def test_a_fleet_behind_one_connection(rig: Rig, sshd: Callable[..., Sshd], capl
     assert {1} == {standing.logins for standing in polling.fleet}
     assert {} == dict(sum((Counter(standing.failures) for standing in polling.fleet), Counter()))
     assert (1, FLEET) == (accepted(bastion), accepted(targets))
-    assert {"jump up": 1, "up": FLEET} == told(caplog)
+    assert {"up": FLEET} == told(caplog)
     assert 'ssh_jump_up{jump="bastion"} 1.0' in rig.page()
     assert f'ssh_jump_machines{{jump="bastion"}} {FLEET}.0' in rig.page()
     assert 'ssh_jump_logins_total{jump="bastion"} 1.0' in rig.page()
@@ -463,6 +465,20 @@ def test_reload_keeps_what_did_not_change(rig: Rig, sshd: Callable[..., Sshd]) -
     assert 3 == rig.jump.machines
     assert 1 == polling.fleet[first.name].logins
     assert 'jump="other"' not in rig.page()
+
+
+def test_a_process_that_ends_leaves_quietly(sshd: Callable[..., Sshd], tmp_path: Path) -> None:
+    """The commands that end by themselves reach machines through jump hosts, and end without a word about them."""
+    bastion, targets = sshd(), sshd(addresses=loopback(2))
+    sections = {"bastion": {**bastion.login(), "enabled": "no"}}
+    sections |= {name: {**login, "jump": "bastion"} for name, login in targets.logins().items()}
+    argv = [sys.executable, "-m", "collector", "once", "--config", str(write_ini(tmp_path / "x.ini", sections))]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "2 machines in" in done.stdout
+    until(lambda: not bastion.sessions, "the connection is closed")
 
 
 def test_its_end_while_it_is_logged_in_to(rig: Rig, login: Callable[..., Login]) -> None:

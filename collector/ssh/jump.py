@@ -192,8 +192,8 @@ class Jump:
         self.logins += 1
         self.pause.end()
         self._why = f"{self.name}: the connection ended"
-        if self._told != "up":
-            self._told = "up"
+        if self._told is not None:
+            self._told = None
             log.info("jump up", extra={"jump": self.name})
 
     def _fail(self, error: PollError) -> None:

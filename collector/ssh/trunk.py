@@ -98,6 +98,11 @@ class Outbox:
         return self._sock.getpeername()
 
     @property
+    def _closed(self) -> bool:
+        """Whether it is closed, which paramiko asks of what is left when the process ends."""
+        return self.is_over.is_set()
+
+    @property
     def silent_for(self) -> float:
         """Seconds since something was sent after which not one byte has come; 0 if some has."""
         return 0.0 if self._unanswered is None else monotonic() - self._unanswered
@@ -256,6 +261,11 @@ class Stream:
             self._has_data.set()
             # During a key exchange of the trunk that waits, and whoever closes must not.
             gevent.spawn(_close, self._channel)
+
+    @property
+    def _closed(self) -> bool:
+        """Whether it is closed, which paramiko asks of what is left when the process ends."""
+        return self._is_closed
 
     def settimeout(self, seconds: float | None) -> None:
         """Wait for ever, as always: what ends a wait is `close`."""
