@@ -17,6 +17,7 @@ from typing import Any, Self
 import pytest
 from rig.logins import Login, write_ini
 from rig.scripted import SshServer, shell
+from rig.sshd import Sshd, loopback
 from rig.wait import until
 
 
@@ -330,3 +331,29 @@ def test_version_and_help(collector: Run) -> None:
     assert re.fullmatch(r"collector \d+\.\d+\.\d+\n", collector("--version").stdout)
     for command in ("run", "check", "once", "demo"):
         assert "--log-format" in collector(command, "--help").stdout
+
+
+def test_jump_hosts(start: Callable[..., Daemon], sshd: Callable[..., Sshd], tmp_path: Path) -> None:
+    """The daemon shows the health of its jump hosts, and a reload that takes one away hangs up only there."""
+    bastion, targets = sshd(), sshd(addresses=loopback(2))
+    machines = targets.logins()
+
+    def write(**first: str) -> Path:
+        sections = {"bastion": bastion.login(), "ssh0": {**machines["ssh0"], **first}, "ssh1": machines["ssh1"]}
+        return write_ini(tmp_path / "x.ini", sections, listen="127.0.0.1:0", interval="0.5s", jump_logins="2")
+
+    daemon = start("run", "--config", str(write(jump="bastion")))
+    until(lambda: daemon.metric("collector_machines_up") == 3, "all are up")
+    said = {name: daemon.metric(f'ssh_jump_{name}{{jump="bastion"}}') for name in ("up", "machines", "logins_total")}
+    assert {"up": 1.0, "machines": 1.0, "logins_total": 1.0} == said
+    assert 2 == len(bastion.sessions)
+
+    write()
+    daemon.process.send_signal(signal.SIGHUP)
+
+    until(lambda: daemon.metric('ssh_jump_up{jump="bastion"}') is None, "the jump host is gone")
+    until(lambda: len(bastion.sessions) == 1, "its own session remains")
+    until(lambda: daemon.metric("collector_machines_up") == 3, "all are up")
+    logins = [daemon.metric(f'ssh_logins_total{{instance="{name}"}}') for name in ("bastion", "ssh0", "ssh1")]
+    assert [1.0, 2.0, 1.0] == logins
+    assert 0 == daemon.end()

@@ -22,9 +22,8 @@ from collector.ssh.trunk import Trunk
 
 log = logging.getLogger(__name__)
 
-SUSPECT = 1.0
-"""Seconds without an answer of a jump host that was asked for one, until a
-poll that is cut off is its failure, not the machine's."""
+SUSPECT = 0.3
+"""Seconds without an answer of a jump host that was asked for one, until a poll that is cut off is its failure."""
 
 WHY = (
     (re.compile("refused", re.IGNORECASE), errors.ConnectionRefused),
@@ -181,7 +180,10 @@ class Jump:
         try:
             return self._enter(hop, self._way.reach(hop.host, hop.port, deadline), deadline, Trunk)
         except PollError as error:
-            raise self._way.blame(error) from error
+            blamed = self._way.blame(error)
+            if blamed is error:
+                raise
+            raise blamed from error
 
     def _succeed(self, trunk: Trunk) -> None:
         if self._is_closed:

@@ -37,8 +37,8 @@ MOST_WAITING = 256 * 1024
 MOST_SEEN = 10_000
 """Streams of the past that a Trunk remembers, to ignore what still comes for them."""
 
-LOOK_EVERY = 0.5
-QUIET = 1.0
+LOOK_EVERY = 0.2
+QUIET = 0.3
 """Seconds without a byte, after something was sent, until a jump host is asked whether it is there."""
 PATIENCE = 10.0
 """Seconds without an answer to that, until the connection is given up."""
