@@ -22,7 +22,7 @@ The way of the data is the way of the modules; nothing flows back:
     renewal.py      a login anew in the background, in place of one that has become old
     pause.py        how long what fails is left alone
     ssh/            all that knows paramiko
-        connector.py    logs in to a machine; identities, known hosts, jump hosts and login slots that all sessions share
+        connector.py    logs in to a machine; what all sessions share: identities, known hosts, jump hosts, login slots
         slots.py        how many logins are under way at once
         jump.py         one jump host: its connection, or why there is none
         trunk.py        that connection, and the ways through it

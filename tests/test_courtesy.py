@@ -20,7 +20,8 @@ from rig.wait import until
 from collector.config import Machine
 from collector.polling import man
 from collector.renewal import age
-from collector.ssh.connector import Connector, Keys
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
 from collector.ssh.slots import Slots
 from collector.sweep import Post, visit
 
@@ -39,7 +40,7 @@ MakePost = Callable[..., Post]
 def post() -> Iterator[MakePost]:
     """`post(login, keep=…)`: what polls one machine, through one connector for all, which lets four log in at once."""
     with ExitStack() as stack:
-        connector = Connector(Keys(), logins=4)
+        connector = Connector(Identities(), logins=4)
 
         def post(login: Login, **changes: Any) -> Post:
             made = man(machine(login, **changes), connector)
