@@ -92,6 +92,7 @@ def test_channel_feeds_and_closes_its_inbox() -> None:
     channel._feed(data)  # type: ignore[attr-defined]
     channel._handle_eof(Message())  # type: ignore[attr-defined]
 
+    assert 4 == len(inbox)
     assert [b"said", b""] == [inbox.take(), inbox.take()]
 
 

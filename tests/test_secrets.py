@@ -9,10 +9,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rig.keys import make_key
@@ -28,6 +27,7 @@ from test_session import ALTERED, RAW, SCRIPTED
 from collector import exposition
 from collector.config import IdentityFiles, Machine, load
 from collector.errors import ConfigError, PollError
+from collector.gather import Reader
 from collector.logs import FORMATS
 from collector.polling import man
 from collector.ssh.connector import Connector
@@ -241,7 +241,7 @@ def test_no_object_shows_a_secret(
         planted.look("\n".join(str(one) for one in held if type(one).__module__.startswith("collector")))
         planted.look("".join(exposition.render(post.standing).lines))
 
-        post.standing.machine = replace(post.standing.machine, gather=("no such gatherer",))
+        post.reader = cast(Reader, None)
         tell(post.standing, visit(post))
         assert "bug while polling" in caplog.text
 

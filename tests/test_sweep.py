@@ -59,7 +59,7 @@ def rig() -> Iterator[Rig]:
 
 def machine(login: Login, name: str = "ssh0", interval: float = 0.2, **changes: Any) -> Machine:
     """A machine polled often."""
-    options: dict[str, Any] = {"gather": ("time", "load"), "labels": (), "timeout": interval, "login_timeout": 10.0}
+    options: dict[str, Any] = {"gather": ("time", "load"), "labels": (), "timeout": 5.0, "login_timeout": 10.0}
     return Machine(
         **{**options, "name": name, "interval": interval, "interval_text": f"{interval:g}s", **login, **changes}
     )

@@ -298,7 +298,7 @@ class Lookup:
     def _pass(self, config: SshConfig, final: bool) -> None:
         """Go through the file as ssh does: what is said first counts, and Match asks for what was said by then."""
         holds: dict[Condition, bool] = {}
-        for block in config.about(self._host):
+        for block in config.about(self._named(final)):
             for condition in block.conditions:
                 if condition not in holds:
                     holds[condition] = self._holds(condition.line, final)
@@ -318,7 +318,11 @@ class Lookup:
             said.append(line)
 
     def _holds(self, line: Line, final: bool) -> bool:
-        return _fits(line.words, self._host) if line.keyword == "host" else self._matches(line, final)
+        return _fits(line.words, self._named(final)) if line.keyword == "host" else self._matches(line, final)
+
+    def _named(self, final: bool) -> str:
+        """Return what Host goes by: the name that was given, and in a second pass the one that HostName made of it."""
+        return self.host_name if final else self._host
 
     def _matches(self, line: Line, final: bool) -> bool:
         """Tell whether all criteria of a Match are met; those after one that is not are not looked at."""

@@ -33,6 +33,9 @@ class Inbox:
         self.fed_at = 0.0
         self._waiter: Waiter[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._data)
+
     def feed(self, data: bytes) -> None:
         """Add what has come."""
         self.fed_at = monotonic()
