@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import SSHCertificate
 from paramiko import Channel, Message, Transport
+from paramiko.agent import AgentSSH
+from paramiko.auth_handler import AuthHandler
 from paramiko.packet import Packetizer
 
 from collector.config.algorithms import ALGORITHMS
@@ -24,6 +26,7 @@ def source_of(kind: type, name: str) -> str:
 OVERRIDDEN = [
     "_active_check_timeout",
     "_check_banner",
+    "_kex_info",
     "_parse_disconnect",
     "_parse_kex_init",
     "_really_parse_kex_init",
@@ -67,6 +70,17 @@ def test_packetizer_has(name: str) -> None:
     theirs, ours = inspect.signature(getattr(Packetizer, name)), inspect.signature(getattr(TunedPacketizer, name))
 
     assert list(theirs.parameters) == list(ours.parameters)
+
+
+def test_agent_has() -> None:
+    """AgentSSH can still be given a socket, and asks it for the keys."""
+    assert list(inspect.signature(vars(AgentSSH)["_connect"]).parameters) == ["self", "conn"]
+
+
+@pytest.mark.parametrize("method", ["auth_none", "auth_publickey", "auth_password", "auth_interactive"])
+def test_auth_handler_has(method: str) -> None:
+    """AuthHandler still begins an attempt without waiting for its end, which an event tells."""
+    assert "event" in inspect.signature(getattr(AuthHandler, method)).parameters
 
 
 def test_channel_has() -> None:

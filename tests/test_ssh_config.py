@@ -1,5 +1,6 @@
 """The person's ssh_config: as `ssh -G` reads it, as the configuration uses it, and what is refused."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -291,6 +292,7 @@ REFUSED = {
     "ConnectTimeout soon\n": "1: ConnectTimeout: not a time: 'soon'; write seconds",
     "Hostnam x\n": "1: Hostnam: unknown; did you mean hostname?",
     'User "joe\n': '1: User: a quote without its end; put a " there',
+    '"Port" 3\n': "1: does not begin with a keyword; write one, or take the line away",
     "Host web1\nUser\n": "2: User: has no value; write one, or take the line away",
 }
 
@@ -326,6 +328,14 @@ def test_file_that_others_may_write(write: Write) -> None:
     path = write("Port 3\n")
     path.chmod(0o664)
     assert problems(path) == [f"{path}: others may write to it, and ssh would refuse it; chmod go-w {path}"]
+
+
+@pytest.mark.needs("root")
+def test_file_of_another_user(write: Write) -> None:
+    """A file of another user, who could change it at any time, is refused, as ssh does; one of root is not."""
+    path = write("Port 3\n")
+    os.chown(path, 65534, 65534)
+    assert problems(path) == [f"{path}: is another user's, and ssh would refuse it; chown root {path}"]
 
 
 # In collector.ini.

@@ -344,14 +344,14 @@ def _ask_ssh_config(
     settings = dict(settings)
     given = {option: settings[option].text for option in ("user", "port") if _is_set(option, settings)}
     for option, (place, text, fault) in texts(file.value, host.value, problems, **given).items():
-        if option not in converters or (option != "host" and _is_set(option, settings)):
+        if option != "host" and _is_set(option, settings):
             continue
         if option == "key_file" and settings["password_file"].value:
             continue
         value = None
         try:
-            if fault:
-                raise ValueError(fault)
+            if fault or option not in converters:
+                raise ValueError(fault or f"there is no {option} here; write ssh_config = none for this machine")
             value = converters[option](text)
         except ValueError as error:
             problems.append((place, str(error)))

@@ -25,7 +25,7 @@ DEEPEST = 16
 
 SPECIAL = re.compile(r"[\"'\\#]")
 WILD = re.compile(r"[*?!]")
-LINE = re.compile(r"\s*(?P<keyword>[^\s=\"]+)(?:\s*=\s*|\s+|$)(?P<rest>.*)")
+LINE = re.compile(r"(?P<keyword>[^\s=\"]+)(?:\s*=\s*|\s+|$)(?P<rest>.*)")
 TIME = re.compile(r"(?:[0-9]+[smhdw]?)+", re.IGNORECASE)
 TIME_PART = re.compile(r"([0-9]+)([smhdw]?)", re.IGNORECASE)
 TOKEN = re.compile(r"%(?P<token>.?)(?P<name>(?!))?")
@@ -241,11 +241,16 @@ def _lines(file: Path, problems: Problems) -> Iterator[Line]:
     except OSError as error:
         problems.append((Place(file), f"cannot be read: {error.strerror}; let the collector read it, or take it away"))
         return
-    if status.st_mode & 0o022 or status.st_uid not in (0, os.getuid()):
+    if status.st_uid not in (0, os.getuid()):
+        problems.append((Place(file), f"is another user's, and ssh would refuse it; chown root {file}"))
+    if status.st_mode & 0o022:
         problems.append((Place(file), f"others may write to it, and ssh would refuse it; chmod go-w {file}"))
     for number, written in enumerate(text.splitlines(), 1):
-        match = LINE.fullmatch(written.rstrip())
-        if not match or match["keyword"].startswith("#"):
+        if not written.strip() or written.lstrip().startswith("#"):
+            continue
+        match = LINE.fullmatch(written.strip())
+        if not match:
+            problems.append((Place(file, number), "does not begin with a keyword; write one, or take the line away"))
             continue
         place = Place(file, number, option=match["keyword"])
         try:

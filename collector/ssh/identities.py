@@ -389,8 +389,7 @@ def read_secret(option: str, path: Path) -> bytes:
 
 def read_private(option: str, path: Path) -> bytes:
     """Read a file as ssh reads a private key: it is refused if others may read it. Raises BadIdentity."""
-    data = read_file(option, path)
-    status = os.stat(path)
+    data, status = _read(option, path)
     # What is another user's (root's, with an ACL for us) is for that one to protect, and ssh does not look; but a file
     # that all the world may read is no secret.
     mine = status.st_uid == os.getuid()
@@ -402,11 +401,16 @@ def read_private(option: str, path: Path) -> bytes:
 
 def read_file(option: str, path: Path) -> bytes:
     """Read a small file. Raises BadIdentity."""
+    return _read(option, path)[0]
+
+
+def _read(option: str, path: Path) -> tuple[bytes, os.stat_result]:
+    """Read a small file, and say whose it is and what its mode is."""
     try:
         with path.open("rb") as file:
-            data = file.read(MOST + 1)
+            data, status = file.read(MOST + 1), os.fstat(file.fileno())
     except OSError as error:
         raise BadIdentity(option, f"cannot read {path}: {error.strerror}") from error
     if len(data) > MOST:
         raise BadIdentity(option, f"{path} is too large to be what it should be; name another file")
-    return data
+    return data, status
