@@ -392,6 +392,13 @@ def test_password(sshd: Callable[..., Any], post: Callable[..., Post], password_
     assert server.log.count("Failed ") == 1
 
 
+def test_password_is_the_only_attempt(sshd: Callable[..., Any], post: Callable[..., Post], password_file: Path) -> None:
+    """A real sshd that allows a single attempt lets the password in: asking how to log in is none."""
+    server = sshd(users=[SESAME], PasswordAuthentication="yes", MaxAuthTries="1")
+
+    assert result(post(server.login("sesame"), password_file=password_file)) == ("up", "")
+
+
 def test_password_where_only_keys_are_taken(shared_sshd: Any, post: Callable[..., Post], password_file: Path) -> None:
     """A server that takes no password is not given one."""
     reason, text = result(post(shared_sshd.login(), password_file=password_file))
