@@ -30,6 +30,7 @@ from collector.sweep import Post, settle, visit
 FORMS = ("RFC4716", "PEM", "PKCS8")
 KINDS = ("ed25519", "ecdsa", "rsa")
 PASSPHRASE = "planted passphrase"
+PAM = "keyboard-interactive:pam"
 SESAME = User("sesame", password=True)
 
 Keygen = Callable[..., Path]
@@ -413,6 +414,18 @@ def test_keyboard_interactive(post: Callable[..., Post], login: Callable[..., Lo
     with SshServer(shell(), methods="publickey,keyboard-interactive", password=PASSWORD, questions=questions) as server:
         assert result(post(login(server), password_file=password_file)) == ("up", "")
         assert server.answers == [[PASSWORD], []]
+
+
+def test_keyboard_interactive_of_pam(sshd: Callable[..., Any], post: Callable[..., Post], password_file: Path) -> None:
+    """A real sshd that asks by way of PAM is answered; a wrong password is `auth`, after one attempt."""
+    server = sshd(users=[SESAME], UsePAM="yes", KbdInteractiveAuthentication="yes", AuthenticationMethods=PAM)
+    made = post(server.login("sesame"), password_file=password_file)
+    assert result(made) == ("up", "")
+
+    password_file.write_text("wrong")
+    assert result(made) == ("auth", "waiting for an answer to the login: the server refused the password")
+    until(lambda: "PAM: Authentication failure" in server.log, "sshd logs the attempt")
+    assert server.log.count("PAM: Authentication failure") == 1
 
 
 QUESTIONS = {

@@ -62,7 +62,8 @@ def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], Non
             raise AuthenticationException(f"the server wants more than one proof (then {more}), and we have but one")
         case BadAuthenticationType():
             raise refusal
-    raise AuthenticationException(f"the server refused the {transport.auth_handler.auth_method}")
+    shown = "key" if transport.auth_handler.auth_method == "publickey" else "password"
+    raise AuthenticationException(f"the server refused the {shown}")
 
 
 def give_password(transport: TunedTransport, user: str, password: bytes) -> None:
