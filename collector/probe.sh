@@ -12,45 +12,57 @@
 #
 # <GS> is \035. In a TEXT \036 stands for each newline: bash writes its output line by line, and one line is one packet.
 #
-# A forced probe is one line of authorized_keys, inside double quotes that dropbear does not unescape, and inside single
-# quotes that fish and csh read in their own ways. So here is no quote, no ! and no \\ (but where the number of them does
-# not matter). IFS is empty: nothing splits what is not quoted, but an empty word is gone.
+# A forced probe is one line of authorized_keys: inside double quotes, which dropbear does not unescape and asyncssh does,
+# and inside single quotes, which fish and csh read in their own ways. So there is no quote, no ! and no backslash in the
+# commands, but where their number does not matter. IFS is empty: what is not quoted is not split, but if empty it is gone.
 
-if [ $1 = forced ]; then
-    case ${SSH_ORIGINAL_COMMAND-exec /bin/sh} in
-        exec\ /bin/sh) ;;
-        *) echo this key is for the polls of the collector and for nothing else >&2; exit 1 ;;
-    esac
-fi
 set -f
 IFS=
 unset BASH_ENV ENV TMOUT
 LC_ALL=C
 PATH=${PATH:+$PATH:}/usr/bin:/bin
 export LC_ALL PATH
-[ -w /dev/null ] && exec 2>/dev/null
 
-# bash is looked for only where sh has no clock of its own.
-if [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && command -v bash >&2; then
+# bash is looked for only where sh has no clock of its own, and takes the program from its beginning.
+if [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && [ -w /dev/null ] && command -v bash >/dev/null; then
     exec bash -c $0 $0 $1 $2 $3
 fi
 
-# fish halves doubled backslashes, other shells do not; after two rounds all have the same three characters and a dot.
-chars=$(printf %b \\\\035\\\\036\\\\012.)
+# Some servers and shells have halved the backslashes, once or twice; after three rounds there are none left with anybody.
+chars=$(printf %b \\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.)
 chars=$(printf %b $chars)
-gs=${chars%???}
-rs=${chars#?}
-rs=${rs%??}
-nl=${chars#??}
-nl=${nl%?}
-sp=\  token=$2 about=
+chars=$(printf %b $chars)
+take() {
+    char=${chars%${chars#?}}
+    chars=${chars#?}
+}
+take
+gs=$char
+take
+rs=$char
+take
+nl=$char
+take
+sp=$char
+take
+dollar=$char
+
+token=$2
+about=
+if [ $1 = forced ]; then
+    case ${SSH_ORIGINAL_COMMAND-exec /bin/sh} in
+        exec$sp/bin/sh) ;;
+        *) echo this key is for the polls of the collector and for nothing else >&2; exit 1 ;;
+    esac
+fi
+[ -w /dev/null ] && exec 2>/dev/null
 
 if [ $1 = forced ]; then
     about=$sp$2$sp$3
     hex=[0-9a-f]
     hex=$hex$hex$hex$hex
     while IFS=$sp read -r colon name token; do
-        case $colon$sp$name$sp$token in :\ collector-probe\ $hex$hex$hex$hex) break ;; esac
+        case $colon$sp$name$sp$token in :${sp}collector-probe$sp$hex$hex$hex$hex) break ;; esac
         token=
     done
     [ ${#token} = 16 ] || exit 1
@@ -64,7 +76,7 @@ if [ ${#BASH_VERSION} -gt 0 ]; then
     slurp() {
         text=
         read -r -d $gs text <$1
-        eval text=\${text//\$nl/\$rs}
+        eval text=$dollar{text//${dollar}nl/${dollar}rs}
     }
 else
     shell=sh

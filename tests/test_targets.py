@@ -12,9 +12,10 @@ import pytest
 from rig.keys import Key, make_key
 from rig.logins import Login
 from rig.matrix import Matrix
-from rig.others import ASH, SERVERS, Server, give_ash
+from rig.others import SERVERS, Server
 from rig.polls import outcome, poll
 from rig.scripted import Script, SshServer, exits, says, says_nothing
+from rig.shells import NO_SHELLS, SHELLS, TABLES, give_ash, needed
 from rig.sshd import Sshd
 from rig.users import User
 
@@ -23,27 +24,9 @@ from collector.snapshot import Standing
 
 pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "unshare")
 
-TABLES = Path(__file__).parents[1] / "docs" / "targets.md"
-
-SHELLS = {
-    "dash": User("dash", "/bin/dash"),
-    "bash": User("bash", "/bin/bash"),
-    "zsh": User("zsh", "/usr/bin/zsh"),
-    "ksh93": User("ksh93", "/usr/bin/ksh93"),
-    "mksh": User("mksh", "/usr/bin/mksh"),
-    "yash": User("yash", "/usr/bin/yash"),
-    "fish": User("fish", "/usr/bin/fish"),
-    "tcsh": User("tcsh", "/usr/bin/tcsh"),
-    "BusyBox ash": ASH,
-    "rbash": User("rbash", "/bin/rbash"),
-    "nologin": User("nologin", "/usr/sbin/nologin"),
-    "false": User("false", "/bin/false"),
-}
-"""Login shells by the names that they have in the tables."""
-
 KINDS = ("ed25519", "ecdsa", "ecdsa-384", "ecdsa-521", "rsa-3072")
 
-NO_SHELL = {
+SAID = {
     "rbash": "the account's login shell is a restricted one (rbash), which may not start /bin/sh",
     "nologin": "the account's login shell is nologin; give it a shell",
     "false": "it said nothing (a login shell like /bin/false says nothing)",
@@ -94,13 +77,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Key]) -> I
         yield start
 
 
-def needs(name: str) -> str:
-    """The program of a login shell."""
-    return "busybox" if SHELLS[name] is ASH else SHELLS[name].shell
-
-
 CELLS = [
-    pytest.param((server, shell, kind), marks=pytest.mark.needs(needs(shell)), id=f"{server}-{shell}-{kind}")
+    pytest.param((server, shell, kind), marks=pytest.mark.needs(needed(shell)), id=f"{server}-{shell}-{kind}")
     for server, matrix in MATRICES.items()
     for shell, kind in product(matrix.rows, matrix.columns)
 ]
@@ -114,9 +92,9 @@ def test_login(cell: tuple[str, str, str], servers: Servers, keys: dict[str, Key
 
     standing = poll(login)
 
-    assert outcome(standing) == ("incompatible" if server == "tinyssh" else "shell" if shell in NO_SHELL else "up")
+    assert outcome(standing) == ("incompatible" if server == "tinyssh" else "shell" if shell in NO_SHELLS else "up")
     if server != "tinyssh":
-        assert NO_SHELL.get(shell, "") in text(standing)
+        assert SAID.get(shell, "") in text(standing)
     MATRICES[server].check(shell, kind, outcome(standing), regen)
 
 

@@ -9,6 +9,9 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     private.py     a program in namespaces of its own: other files over the host's, programs taken away
     sshd.py        Sshd: a real OpenSSH server with such users
     others.py      Dropbear, AsyncSsh, TinySsh: other real servers (inetd.py and asyncssh_server.py are their programs)
+    shells.py      login shells, each as a user
+    polls.py       poll(login): a machine polled, as the daemon does it
+    matrix.py      Matrix: a table in a document, each cell of which a test answers for
     servers.py     RawServer: servers that never get as far as SSH
     scripted.py    SshServer: SSH up to the stage that the test wants, then whatever its script says
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server

@@ -9,7 +9,6 @@ r"""Other SSH servers than OpenSSH, as real: dropbear, tinyssh, and one made of 
 We listen, and dropbear and tinyssh get each connection as inetd would give it to them (inetd.py).
 """
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -176,11 +175,3 @@ SERVERS: dict[str, type[Server | Sshd]] = {
     "asyncssh": AsyncSsh,
     "tinyssh": TinySsh,
 }
-
-ASH = User("ash", f"{HOMES}/ash/ash")
-"""BusyBox is the shell that it is called by; `give_ash` makes that name."""
-
-
-def give_ash(server: Server | Sshd) -> None:
-    """Give the user `ASH` of a server their shell."""
-    (server.home(ASH.name) / "ash").symlink_to(str(shutil.which("busybox")))

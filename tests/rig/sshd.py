@@ -203,7 +203,7 @@ class Sshd:
 
     def ssh(self, command: str, user: str = "sh", address: str | None = None, within: Namespace | None = None) -> str:
         """What the ssh program prints for `command`; `subprocess.CalledProcessError`, with `stderr`, when it fails."""
-        argv = [program("ssh"), *_client_options(self.login(user, address)), command]
+        argv = [program("ssh"), *client_options(self.login(user, address)), command]
         argv = within.command(argv) if within else argv
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
 
@@ -237,7 +237,7 @@ def _no_penalties() -> dict[str, str]:
     return {"PerSourcePenalties": "no"} if recent else {}
 
 
-def _client_options(login: Login) -> list[str]:
+def client_options(login: Login) -> list[str]:
     """Arguments of the ssh program that keep the user's own configuration, keys and agent out."""
     options = {
         "BatchMode": "yes",
