@@ -113,6 +113,8 @@ def read_ready(line: bytes) -> Ready:
     if word == "UNFIT":
         raise ShellFailed(targets.without_proc(" ".join(rest)))
     protocol, shell, sha256, *files = rest + [""] * (3 - len(rest))
+    if not re.fullmatch("([0-9a-f]{64})?", sha256):
+        raise ShellFailed(f"the probe names a digest that is none: {sha256[:100]!r}")
     if protocol != PROTOCOL:
         raise ShellFailed(
             f"the probe in authorized_keys speaks version {protocol} of its protocol, and we speak {PROTOCOL}; "

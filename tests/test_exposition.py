@@ -22,11 +22,13 @@ from collector.config import Machine
 from collector.exposition import number, own_labels, page, render, samples
 from collector.gather import GATHERERS, parse
 from collector.metric import Counter, Gauge, Metric, Sample
+from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.telemetry import Telemetry
 
 OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": (Path("h"),), "gather": ("time",)}
 TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
+FORCED = Ready("bash", "forced", "0" * 64, ())
 CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
 
 
@@ -43,7 +45,9 @@ def fleet() -> Fleet:
     up = Snapshot(1e9, 0.25, memory + extra, -0.5, 0.001, gathered)
     down = Snapshot(1e9, 0.5, failure=Failure("timeout", "too late"))
     standings = [
-        Standing(machine("up", dc="eu", zone='"q"\\\n'), up, 5, {"closed": 1, "timeout": 2}, 2, 0.01, 1e9),
+        Standing(
+            machine("up", dc="eu", zone='"q"\\\n'), up, 5, {"closed": 1, "timeout": 2}, 2, 0.01, 1e9, None, FORCED
+        ),
         Standing(machine("down"), down, 7, {"timeout": 7}, 1, 0.5, 9e8, float("inf")),
         Standing(machine("näw")),
     ]

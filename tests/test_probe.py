@@ -26,6 +26,16 @@ SHELLS = {
 }
 
 
+HARSH = {
+    "read-only everything": "mount -o remount,bind,ro /",
+    "no /dev/null": "mount -t tmpfs tmpfs /dev",
+    "an unwritable /dev/null": "mount -t tmpfs tmpfs /dev; : >/dev/null; chmod 400 /dev/null",
+    "no file may be written": "ulimit -f 0",
+    "no file may be opened but a few": "ulimit -n 16",
+}
+"""What a machine may be like: name → what makes it so, as root, where only the shell sees it."""
+
+
 class Shell:
     """A shell on two pipes, as sshd runs it."""
 
@@ -95,6 +105,21 @@ def test_answers(name: str) -> None:
         assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
         assert answer.texts["/proc/meminfo"].count("\n") == Path("/proc/meminfo").read_text().count("\n")
         assert answer.texts["/proc/not/there"] == ""
+
+
+@pytest.mark.needs("root", "unshare", "setpriv", "bash", "dash", "busybox")
+@pytest.mark.parametrize("without_bash", [False, True], ids=["bash", "sh"])
+@pytest.mark.parametrize("name", HARSH)
+def test_answers_in_harsh_surroundings(name: str, without_bash: bool) -> None:
+    """A user with no right but to read gets the same answers where hardly anything can be written or opened."""
+    user = "exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i /bin/sh"
+
+    with shell(["unshare", "--mount", "sh", "-ec", f"{HARSH[name]}; {user}"], {}, without_bash) as (one, _):
+        answer = one.ask(1, WANTED)
+
+    assert answer.clock > 1.7e9
+    assert len(answer.texts["/proc/loadavg"].split()) == 5
+    assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
 
 
 def test_noise_before_an_answer_is_dropped() -> None:
@@ -181,6 +206,7 @@ def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None
     [
         (b"READY 2 bash", "speaks version 2 of its protocol, and we speak 1; put the line there that `collector auth"),
         (b"READY", "speaks version  of its protocol"),
+        (b"READY 1 bash " + b"f" * 65 + b" /a", f"the probe names a digest that is none: '{'f' * 65}'"),
         (b"UNFIT FreeBSD", "this is FreeBSD, which has no /proc as Linux has it"),
         (b"UNFIT Linux", "there is no /proc: mount it"),
         (b"UNFIT", "there is no /proc: mount it"),

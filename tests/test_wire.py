@@ -12,6 +12,7 @@ from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST, MSG_KEX
 from rig.needs import program
 from rig.wait import until
 
+from collector import authorize
 from collector.config import Machine
 from collector.polling import man
 from collector.ssh.connector import Connector
@@ -71,12 +72,14 @@ def polls(post: Post) -> None:
 
 
 @pytest.mark.needs("strace", "bash")
-@pytest.mark.parametrize("user", ["sh", "bash"])
+@pytest.mark.parametrize(("user", "restricted"), [("sh", False), ("bash", False), ("sh", True)])
 def test_with_bash_a_poll_starts_no_process(
-    user: str, sshd: Callable[..., Any], post: Callable[..., Post], tmp_path: Path
+    user: str, restricted: bool, sshd: Callable[..., Any], post: Callable[..., Post], tmp_path: Path
 ) -> None:
-    """Where there is bash, whatever the login shell, no poll forks, clones or executes anything."""
+    """Where there is bash, whatever the login shell and the key's line, no poll forks, clones or executes anything."""
     server = sshd()
+    if restricted:
+        server.authorized_keys(user).write_text(authorize.line(server.key.public) + "\n")
     made = post(server.login(user))
     polls(made)
 
