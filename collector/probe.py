@@ -44,18 +44,15 @@ def _program() -> str:
 
 
 PROGRAM = _program()
+RUN = "set -f;IFS=;eval $1"
+"""Runs the program that is the first argument: without splitting fields, or eval would lose blanks of it."""
 SHA256 = hashlib.sha256(PROGRAM.encode()).hexdigest()
-
-
-def command(*arguments: str) -> str:
-    """Return the command that runs the program, for any shell; no argument may hold what a shell takes for its own."""
-    # The program is $0: it can hand itself over to bash. Fields are split at nothing, or eval would lose blanks.
-    return " ".join([f"{COMMAND} -c 'set -f;IFS=;eval $0' '{PROGRAM}'", *arguments])
 
 
 def forced_command(files: Iterable[str]) -> str:
     """Return the command for authorized_keys, which lets the key read these files and do nothing else."""
-    return command(FORCED, SHA256, f"'{' '.join(file for file in files if file != CLOCK)}'")
+    names = " ".join(file for file in files if file != CLOCK)
+    return f"{COMMAND} -c '{RUN}' collector-probe '{PROGRAM}' {FORCED} {SHA256} '{names}'"
 
 
 class Ready(NamedTuple):
@@ -94,7 +91,7 @@ def compose(token: str) -> bytes:
 
     To a shell the first line, the greeting, is nothing. To a forced probe the second one is.
     """
-    return f": collector-probe {token}\n{command(SENT, token)}\n".encode()
+    return f": collector-probe {token}\nset -- '{PROGRAM}' {SENT} {token};{RUN}\n".encode()
 
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:

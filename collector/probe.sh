@@ -2,8 +2,8 @@
 # It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer.
 # It writes nothing but its answers, keeps nothing, and ends with the connection.
 #
-# args: sent TOKEN             sent by the collector at a login
-#       forced SHA256 FILES    forced by a line of authorized_keys: reads these files and no others, obeys nothing else
+# args: PROBE sent TOKEN           sent by the collector at a login; PROBE is this text
+#       PROBE forced SHA256 FILES  forced by a line of authorized_keys: reads these files and no others
 # in:   : collector-probe TOKEN     forced only: the greeting, with 16 hexadecimal digits; what comes before is ignored
 #       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
@@ -25,13 +25,14 @@ export LC_ALL PATH
 
 # bash is looked for only where sh has no clock of its own, and takes the program from its beginning.
 if [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && [ -w /dev/null ] && command -v bash >/dev/null; then
-    exec bash -c $0 $0 $1 $2 $3
+    exec bash -c $1 collector-probe $1 $2 $3 $4
 fi
 
 # Some servers and shells have halved the backslashes, once or twice; after three rounds there are none left with anybody.
-chars=$(printf %b \\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.)
-chars=$(printf %b $chars)
-chars=$(printf %b $chars)
+chars=\\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.
+for round in 1 2 3; do
+    if [ ${#BASH_VERSION} -gt 0 ]; then printf -v chars %b $chars; else chars=$(printf %b $chars); fi
+done
 take() {
     char=${chars%${chars#?}}
     chars=${chars#?}
@@ -47,9 +48,11 @@ sp=$char
 take
 dollar=$char
 
-token=$2
+mode=$2
+token=$3
 about=
-if [ $1 = forced ]; then
+allowed=$4
+if [ $mode = forced ]; then
     case ${SSH_ORIGINAL_COMMAND-exec /bin/sh} in
         exec$sp/bin/sh) ;;
         *) echo this key is for the polls of the collector and for nothing else >&2; exit 1 ;;
@@ -57,8 +60,8 @@ if [ $1 = forced ]; then
 fi
 [ -w /dev/null ] && exec 2>/dev/null
 
-if [ $1 = forced ]; then
-    about=$sp$2$sp$3
+if [ $mode = forced ]; then
+    about=$sp$3$sp$allowed
     hex=[0-9a-f]
     hex=$hex$hex$hex$hex
     while IFS=$sp read -r colon name token; do
@@ -69,17 +72,18 @@ if [ $1 = forced ]; then
 fi
 [ -d /proc/self ] || { printf %s $nl$token${sp}UNFIT$sp$(uname -s)$nl; exit 1; }
 
-# slurp FILE: its text in $text; nothing where it cannot be read.
+# slurp FILE: its text in $text; nothing where it cannot be read. $mend: the command that puts <RS> for what newlines are
+# left in $answer; in an eval, because other shells cannot even parse it.
 if [ ${#BASH_VERSION} -gt 0 ]; then
     shell=bash
-    # In an eval: other shells cannot even parse it.
+    mend=answer=$dollar{answer//${dollar}nl/${dollar}rs}
     slurp() {
         text=
         read -r -d $gs text <$1
-        eval text=$dollar{text//${dollar}nl/${dollar}rs}
     }
 else
     shell=sh
+    mend=:
     slurp() {
         text=
         [ -r $1 ] || return 0
@@ -94,34 +98,34 @@ else
     now() { now=$(date +%s.%N); }
 fi
 
-# choose LIST FILES: the list in $files, with an empty file for each that is none of FILES.
-choose() {
+# restrict: of the files wanted those that are allowed, and an empty one for each that is not.
+restrict() {
     files=
-    IFS=$sp
-    for file in $1; do
+    for file in $wanted; do
         chosen=/dev/null
-        for known in $2; do [ $file = $known ] && chosen=$file; done
+        for known in $allowed; do [ $file = $known ] && chosen=$file; done
         files=$files$sp$chosen
     done
-    IFS=
 }
 
 printf %s $nl$token${sp}READY${sp}1$sp$shell$about$nl
-files=
+set --
 while IFS=$sp read -r number wanted; do
     case $number in [1-9]*) ;; *) continue ;; esac
     now
-    case $1$wanted in
-        sent?*) files=$wanted ;;
-        forced?*) choose $wanted $3 ;;
-    esac
-    answer=
-    IFS=$sp
-    for file in $files; do
+    if [ ${#wanted} -gt 0 ]; then
+        files=$wanted
+        IFS=$sp
+        [ $mode = sent ] || restrict
+        set -- $files
         IFS=
+    fi
+    answer=
+    for file; do
         slurp $file
         answer=$answer$gs$text
     done
-    IFS=
+    eval $mend
     printf %s $token$sp$number$sp$now$answer$gs$token$sp$number$nl
 done
+exit

@@ -271,7 +271,7 @@ def test_line(kind: str, tmp_path: Path) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert "!" not in line
-    _, _, _, _, program, mode, digest, files = shlex.split(match[1])
+    _, _, _, _, _, program, mode, digest, files = shlex.split(match[1])
     assert (mode, files) == ("forced", "/proc/loadavg /proc/meminfo")
     assert digest == hashlib.sha256(program.encode()).hexdigest()
 
