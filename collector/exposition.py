@@ -45,11 +45,19 @@ PROBE_INFO = Gauge(
     "sha256",
     "mode",
 )
+SESSION_INFO = Gauge(
+    "ssh_session_info",
+    "The algorithms that the last login agreed on, and what the server calls itself; always 1.",
+    "kex",
+    "cipher",
+    "host_key_type",
+    "server",
+)
 
 EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(18))
 """The exponent of a number by how many digits stand before its point; repr has one of its own from 17 on."""
 
-OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *PROBE_INFO.labels})
+OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *PROBE_INFO.labels, *SESSION_INFO.labels})
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
@@ -75,6 +83,8 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
         yield BACKOFF(standing.backoff)
     if standing.ready is not None:
         yield PROBE_INFO(1.0, standing.ready.sha256, standing.ready.mode)
+    if standing.agreement is not None:
+        yield SESSION_INFO(1.0, *standing.agreement)
     if standing.certificate_expiry is not None:
         yield CERTIFICATE_EXPIRY(standing.certificate_expiry)
     if snapshot is None:

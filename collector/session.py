@@ -12,6 +12,7 @@ from collector.probe import Answer, Ready
 from collector.renewal import Kept, Renewal
 from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
+from collector.ssh.transport import Agreement
 
 MOST_ANSWER = 256 * 1024
 """Bytes of an answer, and of what may come before READY."""
@@ -52,7 +53,7 @@ class Session:
         blame: says whose fault an error is.
 
     `waited` is how long the last poll waited for its slot, `login_seconds` how long the last login took, `ready` what
-    the probe of the last login that got so far said of itself.
+    the probe of the last login that got so far said of itself, and `agreement` what that login agreed on.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Session:
         self.waited = 0.0
         self.login_seconds: float | None = None
         self.ready: Ready | None = None
+        self.agreement: Agreement | None = None
 
     @property
     def is_open(self) -> bool:
@@ -144,6 +146,7 @@ class Session:
         connection = self._connect(self._machine, deadline, probe.COMMAND)
         self._logins += 1
         self.login_seconds = connection.login_seconds
+        self.agreement = connection.agreement
         try:
             self.ready = _start_probe(connection, token, deadline)
         except BaseException:

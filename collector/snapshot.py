@@ -7,6 +7,7 @@ from typing import NamedTuple
 from collector.config import Machine
 from collector.metric import Metric, Sample
 from collector.probe import Ready
+from collector.ssh.transport import Agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ COUNTED = ("polls", "failures", "logins", "login_seconds", "last_success")
 class Standing:
     """One machine's standing: its latest snapshot and its counters since the start (times in seconds).
 
-    `ready` is what the probe said of itself when it last started, `told` what the log last said of the machine: `up`, a
-    reason, or nothing yet.
+    `ready` is what the probe said of itself when it last started, `agreement` what the last login agreed on, `told`
+    what the log last said of the machine: `up`, a reason, or nothing yet.
     """
 
     machine: Machine
@@ -82,6 +83,7 @@ class Standing:
     last_success: float | None = None
     backoff: float | None = None
     ready: Ready | None = None
+    agreement: Agreement | None = None
     certificate_expiry: float | None = None
     block: Block | None = None
     told: str | None = None

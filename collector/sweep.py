@@ -94,6 +94,7 @@ def settle(post: Post, snapshot: Snapshot) -> None:
     standing.login_seconds = post.session.login_seconds or standing.login_seconds
     standing.backoff = post.pause.seconds
     standing.ready = post.session.ready or standing.ready
+    standing.agreement = post.session.agreement or standing.agreement
     standing.certificate_expiry = post.expiry()
     if snapshot.failure:
         reason = snapshot.failure.reason

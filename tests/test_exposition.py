@@ -24,10 +24,13 @@ from collector.gather import GATHERERS, parse
 from collector.metric import Counter, Gauge, Metric, Sample
 from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
+from collector.ssh.transport import Agreement
 from collector.telemetry import Telemetry
 
 OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": (Path("h"),), "gather": ("time",)}
 TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
+AGREED = Agreement("curve25519-sha256", "aes128-gcm@openssh.com", "ssh-ed25519", 'Odd "server"\\')
+FAILED = {"closed": 1, "timeout": 2}
 FORCED = Ready("bash", "forced", "0" * 64, ())
 CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
 
@@ -46,7 +49,16 @@ def fleet() -> Fleet:
     down = Snapshot(1e9, 0.5, failure=Failure("timeout", "too late"))
     standings = [
         Standing(
-            machine("up", dc="eu", zone='"q"\\\n'), up, 5, {"closed": 1, "timeout": 2}, 2, 0.01, 1e9, None, FORCED
+            machine("up", dc="eu", zone='"q"\\\n'),
+            up,
+            5,
+            {"closed": 1, "timeout": 2},
+            2,
+            0.01,
+            1e9,
+            None,
+            FORCED,
+            AGREED,
         ),
         Standing(machine("down"), down, 7, {"timeout": 7}, 1, 0.5, 9e8, float("inf")),
         Standing(machine("näw")),

@@ -1,5 +1,6 @@
 """A session against real and false servers: one login kept, and every reason of a failed poll provoked for real."""
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -186,6 +187,20 @@ def test_bad_answers(name: str, post: Callable[..., Post], login: Callable[..., 
 
         assert reason(made) == expected
         assert not made.session.is_open
+
+
+def test_what_was_agreed_on(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
+    """After a login it is known what was agreed on, as sshd says it too: new algorithms and an honest name."""
+    server = sshd(LogLevel="DEBUG1")
+    made = post(server.login("bash"))
+    assert reason(made) == "up"
+    agreed = made.session.agreement
+    assert agreed is not None
+
+    said = until(lambda: re.findall(r"kex: algorithm: (\S+)", server.log), "sshd tells of the exchange")
+    assert agreed.kex in said
+    assert agreed[1:3] == ("aes128-gcm@openssh.com", "ssh-ed25519")
+    assert agreed.server.startswith("OpenSSH_")
 
 
 def test_name_without_address(post: Callable[..., Post], login: Callable[..., Login]) -> None:

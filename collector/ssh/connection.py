@@ -71,6 +71,7 @@ class Connection:
         self._inbox = inbox
         self._unacknowledged = 0
         self.login_seconds = login_seconds
+        self.agreement = transport.agreement
 
     @property
     def is_open(self) -> bool:

@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable
 from threading import Event
+from typing import NamedTuple
 
 from paramiko import Message, Transport
 from paramiko.ssh_exception import IncompatiblePeer, SSHException
@@ -38,6 +39,15 @@ THROTTLED = re.compile(r"Exceeded MaxStartups|Not allowed at this time")
 """What sshd says instead of a banner when it takes no more logins for now (since 8.x, since 9.8)."""
 
 
+class Agreement(NamedTuple):
+    """What a handshake has agreed on: algorithms, as their RFCs call them, and what the `server` calls itself."""
+
+    kex: str
+    cipher: str
+    host_key_type: str
+    server: str
+
+
 class TunedTransport(Transport):
     """Paramiko's Transport without its ten wake-ups a second, and with what the server says when it wants us gone."""
 
@@ -63,6 +73,7 @@ class TunedTransport(Transport):
         self.greeting = ""
         self.goodbye: str | None = None
         self._host_key_algorithms = tuple(options.key_types)
+        self._kex = ""
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -95,6 +106,8 @@ class TunedTransport(Transport):
         except IncompatiblePeer as error:
             m.rewind()
             raise IncompatiblePeer(self._nothing_in_common(m) or str(error)) from None
+        # Paramiko forgets it once the keys are there.
+        self._kex = next(name for name in self.preferred_kex if EXCHANGES[name] is type(self.kex_engine))
 
     def _nothing_in_common(self, m: Message) -> str:
         """Say of which kinds of algorithm the server has none that we have too, and what each of us has."""
@@ -143,6 +156,12 @@ class TunedTransport(Transport):
         """Take host keys of these types, and no others."""
         wanted = _algorithms(kinds)
         self._host_key_algorithms = tuple(name for name in self._host_key_algorithms if name in wanted)
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the handshake has agreed on; ours to send with, when the two ciphers differ."""
+        server = re.sub(r"[^ -~]", "?", self.remote_version.partition("-")[2].partition("-")[2])[:100]
+        return Agreement(self._kex, self.local_cipher, str(self.host_key_type), server)
 
     @property
     def shown_host_key(self) -> HostKey:
