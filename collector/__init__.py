@@ -11,6 +11,8 @@ The way of the data is the way of the modules; nothing flows back:
     config/         collector.ini -> Config, Machine; every check of it
         ini.py          files -> sections, each value with its line
         values.py       texts -> values
+        machine.py      what they become: Config, Machine, Login
+        files.py        whether the files are there that are named
         setting.py      what a section says, each value with its place
         ways.py         jump hosts -> the way to each machine
         ssh_config.py   the person's ssh_config -> texts of our options

@@ -30,7 +30,6 @@ from collector.telemetry import Telemetry
 OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": (Path("h"),), "gather": ("time",)}
 TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
 AGREED = Agreement("curve25519-sha256", "aes128-gcm@openssh.com", "ssh-ed25519", 'Odd "server"\\')
-FAILED = {"closed": 1, "timeout": 2}
 FORCED = Ready("bash", "forced", "0" * 64, ())
 CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
 

@@ -1,24 +1,24 @@
 """collector.ini -> Config, Machine: every check of the configuration is here, and all that is wrong is said at once.
 
 `ini` makes sections of files, each text with its place. `values` makes a value of each text. Here the settings are laid
-over each other (ours, [collector], [defaults], those of the included file, the machine's own) and become machines.
-Nothing stops at a problem: it is noted, as `problems` says it, and `load` raises them all.
+over each other (ours, those of ssh_config, [collector], [defaults], those of the included file, the machine's own) and
+become what `machine` has. Nothing stops at a problem: it is noted, as `problems` says it, and `load` raises them all.
 """
 
 import difflib
 import getpass
 import os
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from functools import cache, partial
+from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from collector.config.algorithms import ALGORITHMS
+from collector.config.files import FILES, IDENTITY, IdentityProblem, check_files, check_identities, file_fault
 from collector.config.ini import Section, matching, read
+from collector.config.machine import LOGIN, Config, Hop, IdentityFiles, Login, Machine
 from collector.config.problems import Place, Problems, in_order, nearest, quoted
 from collector.config.setting import Setting, Settings
 from collector.config.ssh_config import Said, SshConfigs
@@ -26,19 +26,7 @@ from collector.config.values import Converters, collector_converters, machine_co
 from collector.config.ways import Ways
 from collector.errors import ConfigError
 
-
-class IdentityFiles(NamedTuple):
-    """What a login proves itself with: `password_file` if there is one, else the key, its certificate beside it or not.
-
-    With `agent` the key is the agent's whose public half is that of `key_file`.
-    """
-
-    key_file: Path
-    certificate_file: Path | None
-    passphrase_file: Path | None
-    password_file: Path | None
-    agent: bool
-
+__all__ = ["Config", "Hop", "IdentityFiles", "Login", "Machine", "find", "load"]
 
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
 TIMES = ("interval", "timeout", "login_timeout")
@@ -48,14 +36,11 @@ DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "jump_
 LONGEST_TIMEOUT = 10.0
 """Seconds; a timeout that nobody set is this, or the interval if that is less."""
 
-IDENTITY = IdentityFiles._fields
+EITHER = "[defaults] or a machine's section"
 BELONGS = {
     **dict.fromkeys(("listen", "logins", "jump_logins", "web_reload", "include"), "[collector]"),
-    **dict.fromkeys(("port", "user", "key_file", "known_hosts"), "[defaults] or a machine's section"),
-    **dict.fromkeys(("host_key", "host_key_alias"), "[defaults] or a machine's section"),
-    **dict.fromkeys((*IDENTITY[1:], "ssh_config", *ALGORITHMS), "[defaults] or a machine's section"),
-    **dict.fromkeys(("gather", "labels", "enabled"), "[defaults] or a machine's section"),
-    **dict.fromkeys(("jump", "keep", "max_age"), "[defaults] or a machine's section"),
+    **dict.fromkeys(("port", "user", *IDENTITY, *ALGORITHMS, "ssh_config", "jump", "keep", "max_age"), EITHER),
+    **dict.fromkeys(("known_hosts", "host_key", "host_key_alias", "gather", "labels", "enabled"), EITHER),
     "host": "a machine's section",
 }
 """Where to move an option that stands in a section which does not have it."""
@@ -63,101 +48,6 @@ MISSING = {
     "host": "missing; write host = its name or address",
     "user": "missing, and the user who runs the collector has no name; write user = the name to log in with",
 }
-FILES = {
-    "key_file": "make a key with ssh-keygen -t ed25519 -f FILE, or name another file",
-    "known_hosts": "collector trust makes it: it shows each machine's key, which you compare with what the machine's "
-    "own console says, and adds it",
-    "certificate_file": "name the FILE-cert.pub that ssh-keygen -s made, or take the line away",
-    "ssh_config": "name a file that is there, or write ssh_config = none",
-    "passphrase_file": "write the passphrase into a file, for you alone to read, and the file's name here",
-    "password_file": "write the password into a file, for you alone to read, and the file's name here",
-}
-"""The options that name a file which must be there, and what to do if it is not."""
-SECRET = ("passphrase_file", "password_file")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """Where to log in, as whom, and who is trusted there; times are in seconds.
-
-    `host_key` are fingerprints (`SHA256:...`): with any, the host must show one of these, whatever `known_hosts` says.
-    `host_key_alias` is looked up in `known_hosts` instead of the host, if it is not empty. Algorithms that are not
-    named are ours to choose.
-    """
-
-    host: str
-    port: int
-    user: str
-    key_file: Path
-    known_hosts: tuple[Path, ...]
-    login_timeout: float
-    host_key: tuple[str, ...] = ()
-    host_key_alias: str = ""
-    certificate_file: Path | None = None
-    passphrase_file: Path | None = None
-    password_file: Path | None = None
-    agent: bool = False
-    kex_algorithms: tuple[str, ...] = ()
-    ciphers: tuple[str, ...] = ()
-    macs: tuple[str, ...] = ()
-    host_key_algorithms: tuple[str, ...] = ()
-
-    @property
-    def algorithms(self) -> tuple[tuple[str, ...], ...]:
-        """What is offered to the server: key exchanges, ciphers, MACs and types of host keys."""
-        return self.kex_algorithms, self.ciphers, self.macs, self.host_key_algorithms
-
-    @property
-    def identity_files(self) -> IdentityFiles:
-        """The options that say what the login proves itself with."""
-        return IdentityFiles(self.key_file, self.certificate_file, self.passphrase_file, self.password_file, self.agent)
-
-
-LOGIN = tuple(field.name for field in fields(Login))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop(Login):
-    """A jump host; `name` is its section's, or what stands in `jump`."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine(Login):
-    """One machine to poll. `labels` are sorted by name, without `instance`, which is `name`. Times are in seconds.
-
-    `jumps` are the hosts on the way, the first one first. A machine that does not `keep` its session is logged in to
-    for each poll; a session that is older than `max_age` is renewed.
-    """
-
-    name: str
-    gather: tuple[str, ...]
-    labels: tuple[tuple[str, str], ...]
-    interval: float
-    interval_text: str
-    """The interval as written, `15s`."""
-    timeout: float
-    jumps: tuple[Hop, ...] = ()
-    keep: bool = True
-    max_age: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What the files say: `machines` are the enabled ones in the order of `files`, which are all that were read."""
-
-    files: tuple[Path, ...]
-    listen: tuple[str, int]
-    """Host and port: no host is all interfaces, port 0 any that is free."""
-    logins: int
-    web_reload: bool
-    machines: tuple[Machine, ...]
-    jump_logins: int = 8
-    """Logins under way at once through one jump host; `logins` is in all."""
-
-
-IdentityProblem = Callable[[IdentityFiles], tuple[str, str] | None]
 
 
 def find(argument: str | None) -> Path:
@@ -338,7 +228,7 @@ def _ask_ssh_config(
     host, file = settings.get("host"), settings["ssh_config"]
     if not file.value or not host or not host.value:
         return settings
-    if fault := _file_fault(file.value):
+    if fault := file_fault(file.value):
         problems.append((file.place("ssh_config"), f"{file.value}: {fault}; {FILES['ssh_config']}"))
         return settings
     settings = dict(settings)
@@ -379,8 +269,8 @@ def _machines(
         identities.add(tuple(settings[option] for option in IDENTITY))
         if known_hosts_needed and "host_key" not in settings:
             named.add(("known_hosts", settings["known_hosts"]))
-    _check_files(named, problems)
-    _check_identities(identities, identity_problem, problems)
+    check_files(named, problems)
+    check_identities(identities, identity_problem, problems)
     # With a problem anywhere nobody gets to see the machines, and some have no value to be made of.
     if problems:
         return []
@@ -390,46 +280,6 @@ def _machines(
         _machine(name, ways.settings(name), tuple(hops.setdefault(hop, hop) for hop in starmap(_hop, way)))
         for name, way in to.items()
     ]
-
-
-def _check_files(named: set[tuple[str, Setting]], problems: Problems) -> None:
-    """Note the files that are not there; each is looked at once."""
-    fault_of = cache(_file_fault)
-    for option, setting in named:
-        for path in setting.value or ():
-            if fault := fault_of(path):
-                problems.append((setting.place(option), f"{path}: {fault}; {FILES[option]}"))
-
-
-def _check_identities(
-    identities: set[tuple[Setting, ...]], identity_problem: IdentityProblem | None, problems: Problems
-) -> None:
-    """Note the keys, certificates, passphrases and passwords that cannot be used; each is looked at once."""
-    problem_of = cache(partial(_identity_problem, identity_problem=identity_problem))
-    for settings in identities:
-        files = IdentityFiles(*(setting.value for setting in settings))
-        if files.key_file and (problem := problem_of(files)):
-            option, text = problem
-            problems.append((settings[IDENTITY.index(option)].place(option), text))
-
-
-def _identity_problem(files: IdentityFiles, identity_problem: IdentityProblem | None) -> tuple[str, str] | None:
-    for option in ("password_file",) if files.password_file else () if files.agent else IDENTITY[:3]:
-        path = getattr(files, option)
-        if path and (fault := _file_fault(path)):
-            # Where people have written the secret instead of its file's name, it is not repeated.
-            return option, f"{fault}; {FILES[option]}" if option in SECRET else f"{path}: {fault}; {FILES[option]}"
-    return identity_problem(files) if identity_problem else None
-
-
-def _file_fault(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return str(error.strerror)
-    if stat.S_ISDIR(mode):
-        return "Is a directory"
-    return "" if os.access(path, os.R_OK) else "Permission denied"
 
 
 def _built_in(file: Path) -> Settings:
