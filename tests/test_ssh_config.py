@@ -408,3 +408,67 @@ def test_what_works_for_ssh_works_here(shared_sshd: Any, write: Write, tmp_path:
         assert visit(post).failure is None
     finally:
         post.session.close()
+
+
+# Jump hosts of ssh_config.
+
+CHAIN = """\
+Host web1 web2
+    HostName 192.0.2.10
+    User ann
+    ProxyJump inner
+Host inner
+    HostName 192.0.2.2
+    Port 2222
+    ProxyJump joe@outer:2200
+Host outer
+    HostName 192.0.2.3
+    User nobody
+    Port 1
+    IdentityFile ~/.ssh/outer
+"""
+
+
+def test_the_way_is_that_of_ssh(tmp_path: Path, write: Write) -> None:
+    """Each jump host is looked up by itself, and its own jump comes before it; it takes nothing of the machine."""
+    write("", "outer")
+    config = loaded(
+        tmp_path, f"[defaults]\nuser = me\nssh_config = {write(CHAIN)}\nlogin_timeout = 7s\n[web1]\nhost = web1\n"
+    )
+
+    (machine,) = config.machines
+    outer, inner = machine.jumps
+    assert ("192.0.2.10", "me", 22) == (machine.host, machine.user, machine.port)
+    assert ("inner", "192.0.2.2", "me", 2222) == (inner.name, inner.host, inner.user, inner.port)
+    assert ("joe@outer:2200", "192.0.2.3", "joe", 2200) == (outer.name, outer.host, outer.user, outer.port)
+    assert ["id_ed25519", "id_ed25519", "outer"] == [one.key_file.name for one in (machine, inner, outer)]
+    assert {7.0} == {one.login_timeout for one in (machine, inner, outer)}
+
+
+def test_a_jump_in_the_ini_goes_before(tmp_path: Path, write: Write) -> None:
+    """`jump` in collector.ini goes before ProxyJump; its hops are looked up in ssh_config too, by a section's host."""
+    write("", "outer")
+    config = loaded(
+        tmp_path,
+        f"[defaults]\nuser = me\nssh_config = {write(CHAIN)}\n[web1]\nhost = web1\njump = none\n"
+        "[web2]\nhost = web2\njump = outer:22\n[web3]\nhost = web1\njump = bastion\n"
+        "[bastion]\nhost = outer\nenabled = no\n",
+    )
+
+    ways = {machine.name: [(hop.name, hop.host, hop.port) for hop in machine.jumps] for machine in config.machines}
+    assert {
+        "web1": [],
+        "web2": [("outer:22", "192.0.2.3", 22)],
+        "web3": [("bastion", "192.0.2.3", 1)],
+    } == ways
+
+
+def test_a_circle_in_ssh_config(tmp_path: Path, write: Write) -> None:
+    """A ProxyJump that leads back is refused where it stands."""
+    file = write("Host web1\n    ProxyJump a\nHost a\n    ProxyJump b\nHost b\n    ProxyJump a\n")
+
+    with pytest.raises(ConfigError) as refused:
+        loaded(tmp_path, f"[web1]\nhost = web1\nuser = me\nssh_config = {file}\n")
+
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{file}:6: ProxyJump: goes round in a circle: a, b, a")
