@@ -22,6 +22,9 @@ UP = Gauge("ssh_up", "Whether the last poll of the machine succeeded; 0 before t
 POLL_DURATION = Gauge("ssh_poll_duration_seconds", "How long the last poll took, the login included if there was one.")
 LOGIN_DURATION = Gauge("ssh_login_duration_seconds", "How long the last login took, from connecting to authenticated.")
 POLLS = Counter("ssh_polls_total", "Polls attempted, the failed ones included.")
+FAILURE_INFO = Gauge(
+    "ssh_failure_info", "Why the last poll failed; always 1. Absent while the machine is up.", "reason"
+)
 FAILURES = Counter("ssh_poll_failures_total", "Polls failed, by reason.", "reason")
 LOGINS = Counter("ssh_logins_total", "Logins that succeeded.")
 LAST_SUCCESS = Gauge("ssh_last_success_timestamp_seconds", "When a poll last succeeded, by the collector's clock.")
@@ -73,6 +76,8 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
     yield UP(float(standing.up))
     yield POLLS(float(standing.polls))
     yield LOGINS(float(standing.logins))
+    if snapshot and snapshot.failure:
+        yield FAILURE_INFO(1.0, snapshot.failure.reason)
     for reason, count in standing.failures.items():
         yield FAILURES(float(count), reason)
     if standing.login_seconds is not None:

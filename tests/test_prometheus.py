@@ -176,6 +176,7 @@ def write_fleet(directory: Path, server: Sshd, closed: int) -> Path:
     sections: dict[str, dict[str, object]] = {name: dict(login) for name, login in logins.items()}
     sections["ssh0"]["labels"] = "dc=eu, role=web"
     sections["ssh1"]["labels"] = "dc=us"
+    sections["ssh2"]["jump"] = "ssh0"
     sections["down"].update(host="127.0.0.1", port=closed, labels="dc=eu")
     sections["stranger"]["known_hosts"] = nobody
     return write_ini(directory / "collector.ini", sections, listen="127.0.0.1:0", interval="1s")
