@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import gevent
+
 from collector import gather
 from collector.config import Config, Machine
 from collector.pause import Pause
@@ -11,6 +13,9 @@ from collector.session import Session
 from collector.snapshot import Fleet, Standing
 from collector.ssh.connector import Connector
 from collector.sweep import Figures, Post, Sweep, place
+
+AT_A_TIME = 100
+"""Machines that are set up before other greenlets run."""
 
 
 def man(machine: Machine, connector: Connector, standing: Standing | None = None) -> Post:
@@ -48,7 +53,11 @@ class Polling:
 
     def apply(self, config: Config) -> None:
         """Poll the machines of this configuration. What has not changed is not touched; every pause is over."""
-        posts = {machine.name: self._post(machine) for machine in config.machines}
+        posts = {}
+        for number, machine in enumerate(config.machines):
+            posts[machine.name] = self._post(machine)
+            if number % AT_A_TIME == 0:
+                gevent.sleep(0)
         for name, post in self._posts.items():
             if posts.get(name) is not post:
                 post.is_gone = True

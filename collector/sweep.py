@@ -13,7 +13,7 @@ from time import monotonic, time
 
 import gevent
 
-from collector.errors import Bug, JumpDown, PollError
+from collector.errors import Bug, JumpDown, PollError, drop_frames
 from collector.exposition import render
 from collector.gather import Reader
 from collector.pause import Pause
@@ -67,6 +67,7 @@ def visit(post: Post) -> Snapshot:
     except PollError as error:
         post.pause.lengthen(error)
         failure = Failure(error.reason, str(error), isinstance(error, JumpDown))
+        drop_frames(error)
     except Exception as error:
         log.exception("bug while polling %s", machine.name)
         session.close()

@@ -1,5 +1,6 @@
 """A session against real and false servers: one login kept, and every reason of a failed poll provoked for real."""
 
+import gc
 import re
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from collector.pause import Pause
 from collector.polling import man
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
+from collector.ssh.transport import TunedTransport
 from collector.sweep import Post, visit
 
 Chunks = Iterator[bytes]
@@ -201,6 +203,33 @@ def test_what_was_agreed_on(sshd: Callable[..., Any], post: Callable[..., Post])
     assert agreed.kex in said
     assert agreed[1:3] == ("aes128-gcm@openssh.com", "ssh-ed25519")
     assert agreed.server.startswith("OpenSSH_")
+
+
+def transports() -> int:
+    """How many transports there are, dead or alive."""
+    return sum(isinstance(one, TunedTransport) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("expected", ["up", "auth", "host_key_unknown", "shell"])
+def test_nothing_is_left_to_the_garbage_collector(
+    expected: str, sshd: Callable[..., Any], post: Callable[..., Post], tmp_path: Path
+) -> None:
+    """A login that ends, or fails, is freed at once, without the garbage collector: that stops everything for long."""
+    (tmp_path / "nobody").touch()
+    changes: dict[str, Any] = {"auth": {"user": "stranger"}, "host_key_unknown": {"known_hosts": (tmp_path / "nobody",)}}
+    server = sshd(users=[User("bash"), User("shell", shell="/usr/sbin/nologin")])
+    there = server.login("shell" if expected == "shell" else "bash")
+    gc.collect()
+    gc.disable()
+    try:
+        before = transports()
+        made = post({**there, **changes.get(expected, {})})
+        assert reason(made) == expected
+        made.session.close()
+
+        until(lambda: transports() == before, "the transport is freed")
+    finally:
+        gc.enable()
 
 
 def test_name_without_address(post: Callable[..., Post], login: Callable[..., Login]) -> None:

@@ -15,7 +15,7 @@ from paramiko import Message, Transport
 from paramiko.ssh_exception import IncompatiblePeer, SSHException
 
 from collector.config.algorithms import ALGORITHMS
-from collector.errors import BadBanner, Throttled
+from collector.errors import BadBanner, Throttled, drop_frames
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import BANNER, KEX, Deadline, Disconnected
 from collector.ssh.wire import TunedPacketizer
@@ -79,6 +79,12 @@ class TunedTransport(Transport):
     def preferred_keys(self) -> tuple[str, ...]:
         """The algorithms of host keys that are offered, the best first; paramiko would add certificates to any."""
         return self._host_key_algorithms
+
+    def run(self) -> None:
+        """Read what comes until the connection ends, as Transport does; then let go of what refers to itself."""
+        super().run()
+        drop_frames(self.saved_exception)
+        self._handler_table: dict[int, object] = {}
 
     def _check_banner(self) -> None:
         """Read up to the server's banner, bounded in lines and bytes; keep the first line of anything before it."""
