@@ -22,7 +22,7 @@ from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
 from collector.systemd import Notifier
 from collector.telemetry import FleetCollector, JumpCollector, KnownHostsCollector, Telemetry
-from collector.web import Site, bind, serve
+from collector.web import Protection, Site, bind, serve
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Daemon:
         self._path = path
         self._notifier = notifier
         self._config, identities = read(path)
+        self._protection = Protection(self._config.web_config)
         self._telemetry = Telemetry(CollectorRegistry())
         self._connector = Connector(identities, self._config.logins, self._config.jump_logins)
         self._schedule = Schedule(self._jumped)
@@ -87,11 +88,13 @@ class Daemon:
         listener = bind(host, port)
         reload = self.reload if self._config.web_reload else None
         site = Site(self._polling.fleet, self._page, self._is_ready, reload)
-        self._server = serve(listener, site)
+        self._server = serve(listener, site, protection=self._protection)
         self._server.start()
         self._telemetry.loaded(True)
         self._connector.host_keys.use(logins(self._config))
         self._connector.host_keys.refresh()
+        if self._config.web_config:
+            self._telemetry.watch_web_config(lambda: self._protection.readable)
         self._polling.apply(self._config)
         watches = self._telemetry.measure_lag, self._connector.host_keys.watch, self._watch
         for greenlet in [*self._schedule.start(), *map(gevent.spawn, watches)]:
@@ -99,7 +102,8 @@ class Daemon:
             self._vital.append(greenlet)
         host, port = listener.getsockname()[:2]
         log.info(
-            "serving http://%s:%d/ from %d machines",
+            "serving %s://%s:%d/ from %d machines",
+            "https" if self._protection.now().context else "http",
             f"[{host}]" if ":" in host else host,
             port,
             len(self._polling.fleet),
@@ -123,7 +127,7 @@ class Daemon:
             config, identities = self._thread.apply(read, (self._path, Identities(self._connector.identities)))
         except ConfigError as error:
             return error.problems
-        for option in ("listen", "web_reload"):
+        for option in ("listen", "web_reload", "web_config"):
             if getattr(config, option) != getattr(self._config, option):
                 log.warning("%s has changed: that takes effect with a restart", option)
         self._connector.identities = identities

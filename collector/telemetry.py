@@ -1,7 +1,7 @@
 """The daemon's own metrics, on a registry of prometheus_client that is passed in."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from time import monotonic, time
 
@@ -160,6 +160,14 @@ class Telemetry:
         self._reload_successful.set(successful)
         if successful:
             self._reload_success_time.set(time())
+
+    def watch_web_config(self, readable: Callable[[], bool]) -> None:
+        """Show whether the web configuration, as it is in its files now, is in force."""
+        Gauge(
+            "collector_web_config_readable",
+            "Whether the web configuration and its certificates could be used when they last changed.",
+            registry=self.registry,
+        ).set_function(readable)
 
     def measure_lag(self) -> None:
         """Measure for ever how late timers fire."""

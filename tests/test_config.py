@@ -280,7 +280,7 @@ def test_example_loads_and_states_the_defaults(write: Write) -> None:
 def test_example_is_the_reference() -> None:
     """collector.ini has every option that there is, set or in a comment."""
     text = (ROOT / "collector.ini").read_text()
-    options = {*collector_converters(), *machine_converters(ROOT, GATHERERS, RESERVED, None)}
+    options = {*collector_converters(ROOT, None), *machine_converters(ROOT, GATHERERS, RESERVED, None)}
     assert options == options & set(re.findall(r"^(?:; )?([a-z_]+) =", text, re.MULTILINE))
 
 

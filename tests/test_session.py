@@ -216,7 +216,10 @@ def test_nothing_is_left_to_the_garbage_collector(
 ) -> None:
     """A login that ends, or fails, is freed at once, without the garbage collector: that stops everything for long."""
     (tmp_path / "nobody").touch()
-    changes: dict[str, Any] = {"auth": {"user": "stranger"}, "host_key_unknown": {"known_hosts": (tmp_path / "nobody",)}}
+    changes: dict[str, Any] = {
+        "auth": {"user": "stranger"},
+        "host_key_unknown": {"known_hosts": (tmp_path / "nobody",)},
+    }
     server = sshd(users=[User("bash"), User("shell", shell="/usr/sbin/nologin")])
     there = server.login("shell" if expected == "shell" else "bash")
     gc.collect()

@@ -3,6 +3,8 @@
 `ini` makes sections of files, each text with its place. `values` makes a value of each text. Here the settings are laid
 over each other (ours, those of ssh_config, [collector], [defaults], those of the included file, the machine's own) and
 become what `machine` has. Nothing stops at a problem: it is noted, as `problems` says it, and `load` raises them all.
+
+The file that `web_config` names is YAML: `document` takes it apart, `web` says what it means, `tls` makes a context.
 """
 
 import difflib
@@ -15,6 +17,7 @@ from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
 
+from collector.config import web
 from collector.config.algorithms import ALGORITHMS
 from collector.config.files import FILES, IDENTITY, IdentityProblem, check_files, check_identities, file_fault
 from collector.config.ini import Section, matching, read
@@ -31,14 +34,20 @@ __all__ = ["Config", "Hop", "IdentityFiles", "Login", "Machine", "find", "load"]
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
 TIMES = ("interval", "timeout", "login_timeout")
 """What [collector] may set for all machines."""
-DAEMON: Mapping[str, Any] = {"listen": ("127.0.0.1", 9822), "logins": 64, "jump_logins": 8, "web_reload": False}
+DAEMON: Mapping[str, Any] = {
+    "listen": ("127.0.0.1", 9822),
+    "logins": 64,
+    "jump_logins": 8,
+    "web_reload": False,
+    "web_config": None,
+}
 """What [collector] sets for the daemon, and what holds if it does not."""
 LONGEST_TIMEOUT = 10.0
 """Seconds; a timeout that nobody set is this, or the interval if that is less."""
 
 EITHER = "[defaults] or a machine's section"
 BELONGS = {
-    **dict.fromkeys(("listen", "logins", "jump_logins", "web_reload", "include"), "[collector]"),
+    **dict.fromkeys(("listen", "logins", "jump_logins", "web_reload", "web_config", "include"), "[collector]"),
     **dict.fromkeys(("port", "user", *IDENTITY, *ALGORITHMS, "ssh_config", "jump", "keep", "max_age"), EITHER),
     **dict.fromkeys(("known_hosts", "host_key", "host_key_alias", "gather", "labels", "enabled"), EITHER),
     "host": "a machine's section",
@@ -78,7 +87,8 @@ def load(
     option is wrong, and what.
     """
     problems: Problems = []
-    files, collector = _read_all(path, problems)
+    files, collector = _read_all(path, credentials, problems)
+    web_files = _check_web_config(collector, problems)
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
     settled: dict[str, Settings] = {}
@@ -101,15 +111,16 @@ def load(
     if empty and "include" not in collector and (files[path] or not problems):
         problems.append((Place(path), "no machine; add a section for each, such as [web1], with host = its address"))
     if problems:
-        raise ConfigError(in_order(problems, files))
+        raise ConfigError(in_order(problems, [*files, *web_files]))
     daemon = {option: collector[option].value if option in collector else value for option, value in DAEMON.items()}
     return Config(files=tuple(files), machines=tuple(machines), **daemon)
 
 
-def _read_all(path: Path, problems: Problems) -> tuple[dict[Path, list[Section]], Settings]:
+def _read_all(path: Path, credentials: Path | None, problems: Problems) -> tuple[dict[Path, list[Section]], Settings]:
     """Return the sections of each file, `path` first, and what [collector] sets."""
     files = {path: read(path, problems)}
-    collector = _settle_all(("collector",), files[path], collector_converters(), problems)
+    converters = collector_converters(path.parent, credentials)
+    collector = _settle_all(("collector",), files[path], converters, problems)
     for file in _included(collector, path.parent, problems):
         if file not in files:
             files[file] = read(file, problems)
@@ -127,6 +138,19 @@ def _included(collector: Settings, folder: Path, problems: Problems) -> Iterator
         except OSError as error:
             fault = f"{quoted(pattern)}: {error.strerror}; name files that are there"
             problems.append((include.place("include"), fault))
+
+
+def _check_web_config(collector: Settings, problems: Problems) -> list[Path]:
+    """Note what is wrong with the file that `web_config` names; return it, if there is one."""
+    setting = collector.get("web_config")
+    if not setting or not setting.value:
+        return []
+    if fault := file_fault(setting.value):
+        hint = "write one (docs/https.md has an example), or name another file"
+        problems.append((setting.place("web_config"), f"{setting.value}: {fault}; {hint}"))
+    else:
+        problems.extend(web.read(setting.value)[1])
+    return [setting.value]
 
 
 def _is_machine(section: Section) -> bool:

@@ -97,3 +97,5 @@ class Config:
     machines: tuple[Machine, ...]
     jump_logins: int = 8
     """Logins under way at once through one jump host; `logins` is in all."""
+    web_config: Path | None = None
+    """The file that says who may see the pages; without one everybody may."""

@@ -44,14 +44,15 @@ BARE = r'[^\s"=,#](?:[^"=,#]*[^\s"=,#])?'
 LABEL = re.compile(rf'\s*(?P<name>[^\s=,"]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>{BARE}))\s*(?:,|\Z)')
 
 
-def collector_converters() -> Converters:
-    """Return the options of [collector]."""
+def collector_converters(folder: Path, credentials: Path | None) -> Converters:
+    """Return the options of [collector] in a file of `folder`."""
     return _checked(
         {
             "listen": listen,
             "logins": partial(whole, least=1, most=10_000),
             "jump_logins": partial(whole, least=1, most=1000),
             "web_reload": switch,
+            "web_config": partial(file_path, folder=folder, credentials=credentials),
             "include": items,
         }
     )

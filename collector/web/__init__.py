@@ -1,6 +1,9 @@
 """The HTTP side: `bind` a port, make a `Site` of the fleet, `serve` it.
 
     server.py       connections: deadlines, limits, what is refused
+    protection.py   the web configuration in force
+    guard.py        passwords asked for, headers added
+    passwords.py    bcrypt, off the hub
     request.py      the head of a request, read strictly
     site.py         which path answers what
     negotiate.py    what a client takes
@@ -11,7 +14,8 @@
 Only server.py knows pywsgi; what the pages say is in plain functions of the fleet.
 """
 
+from collector.web.protection import Protection
 from collector.web.server import Limits, Server, bind, serve
 from collector.web.site import Site
 
-__all__ = ["Limits", "Server", "Site", "bind", "serve"]
+__all__ = ["Limits", "Protection", "Server", "Site", "bind", "serve"]

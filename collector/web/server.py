@@ -7,12 +7,15 @@ answering to pywsgi: a whole request within `Limits.read` seconds, a whole answe
 A connection is either waiting (it has not sent a whole request: a new one, an idle kept-alive one, one being closed) or
 answering. With `Limits.connections` open the one that has waited longest makes room for the newest, so that whoever
 holds connections open without asking anything keeps nobody out. Accepting never stops.
+
+A client that is faster than we are is a danger too: as long as there is something to read, or room to write, gevent
+does not change greenlets. So every loop around the socket lets the others run.
 """
 
 import logging
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from io import BytesIO
@@ -24,7 +27,10 @@ import gevent
 from gevent import socket
 from gevent.pool import Group
 from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.ssl import SSLSocket
 
+from collector.web.guard import Application, Guard
+from collector.web.protection import Protection
 from collector.web.request import MOST_HEADERS, MOST_LINE, Refusal, Request, parse_line
 
 log = logging.getLogger(__name__)
@@ -37,8 +43,10 @@ QUIET = 60.0
 
 TLS_HANDSHAKE = b"\x16\x03"
 """How a client begins that means https. It would wait for our part, and we for the end of a line."""
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+PIECE = 262_144
+"""Bytes that are sent between two turns of everybody else."""
+VITAL = frozenset({"/-/healthy", "/-/ready"})
+"""Answered also when as many requests as may be are being answered: whoever gets no answer here may restart us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Connection(WSGIHandler):
         try:
             # The head and the body of an answer are two writes; Nagle's algorithm would hold the second one back.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._secure()
             self._serve()
         except Refusal as refusal:
             self._refuse(refusal)
@@ -82,13 +91,35 @@ class Connection(WSGIHandler):
             pass
         finally:
             self.server.forget(self)
+            self._close_tls()
             self.socket.close()
+
+    def _secure(self) -> None:
+        """Do the TLS handshake, where there is TLS; until it is done the connection is one that waits."""
+        config = self.server.protection.now()
+        if config.context is None:
+            return
+        with gevent.Timeout(self.server.limits.read, Gone):
+            if (first := self.socket.recv(1, socket.MSG_PEEK)) and not TLS_HANDSHAKE.startswith(first):
+                raise Refusal("400 Bad Request", "Client sent an HTTP request to an HTTPS server.")
+            self.socket = config.context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket.do_handshake()
+        if not config.admits(self.socket.getpeercert()):
+            raise Refusal("403 Forbidden", "The certificate has no name that is let in.")
+
+    def _close_tls(self) -> None:
+        """Say that all has been said, as TLS wants it, and do not wait for the same from the client."""
+        if isinstance(self.socket, SSLSocket):
+            with suppress(OSError, ValueError):
+                self.socket.settimeout(0.0)
+                self.socket.unwrap()
 
     def _serve(self) -> None:
         """Read and answer requests, as long as both sides want to."""
         self._read_and_answer()
         while not self.close_connection:
             self.server.waits(self)
+            gevent.sleep(0)
             with gevent.Timeout(self.server.limits.idle, Gone):
                 self._received = self._received or self._receive()
             self._read_and_answer()
@@ -97,7 +128,7 @@ class Connection(WSGIHandler):
         late = Refusal("408 Request Timeout", f"No whole request came in {self.server.limits.read:g} seconds.")
         with gevent.Timeout(self.server.limits.read, late):
             request = self._read()
-        self.server.answers(self)
+        self.server.answers(self, vital=request.path in VITAL)
         self.close_connection = not request.keep_alive
         self._answer(request)
         self.close_connection |= not self.server.started
@@ -151,6 +182,7 @@ class Connection(WSGIHandler):
             "QUERY_STRING": request.query,
             "SERVER_PROTOCOL": request.version,
             "REMOTE_ADDR": str(self.client_address[0]),
+            "wsgi.url_scheme": "https" if isinstance(self.socket, SSLSocket) else "http",
             "wsgi.input": BytesIO(),
             **request.headers,
         }
@@ -187,7 +219,9 @@ class Connection(WSGIHandler):
     def _sendall(self, data: bytes) -> None:
         # Mapped here, so that an OSError of the application is seen for what it is.
         try:
-            self.socket.sendall(data)
+            for start in range(0, len(data), PIECE):
+                self.socket.sendall(memoryview(data)[start : start + PIECE])
+                gevent.sleep(0)
         except OSError:
             raise Gone from None
 
@@ -208,9 +242,11 @@ class Connection(WSGIHandler):
         try:
             with gevent.Timeout(self.server.limits.linger, Gone):
                 self.socket.sendall(rendered(refusal))
+                self._close_tls()
+                self.socket.settimeout(None)
                 self.socket.shutdown(socket.SHUT_WR)
                 while self.socket.recv(65536):
-                    pass
+                    gevent.sleep(0)
         except (Gone, OSError):
             pass
 
@@ -233,10 +269,13 @@ def rendered(refusal: Refusal) -> bytes:
 class Server(WSGIServer):
     """Serves an application on a listening socket, between `start()` and `stop(timeout)`."""
 
-    def __init__(self, listener: socket.socket, application: Application, limits: Limits) -> None:
+    def __init__(
+        self, listener: socket.socket, application: Application, limits: Limits, protection: Protection
+    ) -> None:
         # With SERVER_NAME given pywsgi asks no name server at its start.
         super().__init__(listener, application, log=None, error_log=None, environ={"SERVER_NAME": "collector"})
         self.limits = limits
+        self.protection = protection
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._answering: set[Connection] = set()
         self._greenlets = Group()
@@ -254,11 +293,11 @@ class Server(WSGIServer):
 
     # What a connection says of itself
 
-    def answers(self, connection: Connection) -> None:
-        """Note that a connection has sent a whole request. It is refused where too many are being answered already."""
+    def answers(self, connection: Connection, vital: bool) -> None:
+        """Note that a connection has sent a whole request. If too many are being answered only a vital one may be."""
         if connection not in self._waiting:
             raise Gone
-        if len(self._answering) >= self.limits.connections:
+        if len(self._answering) >= self.limits.connections and not vital:
             raise Refusal("503 Service Unavailable", "Too many requests are being answered.")
         del self._waiting[connection]
         self._answering.add(connection)
@@ -313,9 +352,12 @@ class Server(WSGIServer):
             gevent.spawn(log.warning, message, *words)
 
 
-def serve(listener: socket.socket, site: Application, limits: Limits | None = None) -> Server:
-    """Make a server of an application on a bound and listening socket."""
-    return Server(listener, site, limits or Limits())
+def serve(
+    listener: socket.socket, site: Application, limits: Limits | None = None, protection: Protection | None = None
+) -> Server:
+    """Make a server of an application on a bound and listening socket; without protection everybody is let in."""
+    protection = protection or Protection()
+    return Server(listener, Guard(site, protection), limits or Limits(), protection)
 
 
 def bind(host: str, port: int) -> socket.socket:
