@@ -15,8 +15,10 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from collector.config.problems import Place, Problems, nearest, quoted
 
-LARGEST = 262_144
-"""Bytes of a file that is read."""
+LARGEST = 1_048_576
+"""Bytes of any file that is read, such as all the authorities of a system."""
+LONGEST = 65_536
+"""Bytes of YAML; everybody waits while it is taken apart, for a tenth of a second."""
 NULL, BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 
 Contents = Mapping[Path, bytes | str]
@@ -36,7 +38,7 @@ def content(file: Path) -> bytes | str:
         return str(error.strerror)
     except ValueError:
         return "Is no path"
-    return found if len(found) <= LARGEST else f"Is larger than {LARGEST // 1024} KiB"
+    return found if len(found) <= LARGEST else "Is too large"
 
 
 class Value(NamedTuple):
@@ -76,18 +78,22 @@ class Document:
         if isinstance(found, str):
             self.wrong(0, "", f"cannot be read: {found}; name a file that is there and may be read")
             return None
+        if len(found) > LONGEST:
+            self.wrong(0, "", f"longer than {LONGEST // 1024} KiB; name what is long by a file of its own")
+            return None
         try:
             root = yaml.compose(found.decode("utf-8-sig"), yaml.SafeLoader)
         except UnicodeDecodeError:
             self.wrong(0, "", "not UTF-8; save the file as UTF-8 text")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self.wrong(mark.line + 1 if mark else 0, "", f"not YAML: {error.problem or error.context}; mend it there")
+            fault = ", ".join(filter(None, (error.context, error.problem)))
+            self.wrong(mark.line + 1 if mark else 0, "", f"not YAML: {fault}; mend it there")
         except (yaml.YAMLError, RecursionError):
             self.wrong(0, "", "not YAML: control characters, or nested too deeply; write the file anew")
         else:
             if root is None:
-                self.wrong(0, "", "is empty; write what it is for, or do not name it")
+                self.wrong(0, "", "is empty; write its fields, or do not name the file")
             return root
         return None
 

@@ -120,7 +120,7 @@ def _config(document: Document, top: Fields) -> WebConfig:
         for name, converters in (("tls_server_config", TLS), ("http_server_config", HTTP))
     )
     return WebConfig(
-        context=_Tls(document, top["tls_server_config"].line, tls).context() if "tls_server_config" in top else None,
+        context=_Tls(document, top["tls_server_config"].line, tls).context() if tls else None,
         allowed_sans=frozenset(value(tls, "client_allowed_sans") or ()),
         users=value(top, "basic_auth_users") or {},
         headers=value(http, "headers") or (),

@@ -54,11 +54,13 @@ class Limits:
     """What a client may take: open `connections`, bytes of a request's `head`, and seconds of everything else.
 
     `read` is for a whole request, `idle` for a kept connection between two, `write` for a whole answer, and `linger`
-    for the client to read that it was refused. A page of 60 MB in 30 s is 2 MB/s; gzip makes it a tenth.
+    for the client to read that it was refused. A page of 60 MB in 30 s is 2 MB/s; gzip makes it a tenth. `pages` is how
+    many bytes of long answers are kept for those who have not read them yet.
     """
 
     connections: int = 512
     head: int = 16384
+    pages: int = 500_000_000
     read: float = 10.0
     idle: float = 30.0
     write: float = 30.0
@@ -213,12 +215,19 @@ class Connection(WSGIHandler):
         """Answer 503; where half an answer is sent, reset the connection: nobody shall take it for a whole one."""
         if not self.headers_sent:
             raise Refusal("503 Service Unavailable", text)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abandon()
         raise Gone
+
+    def abandon(self) -> None:
+        """End the connection in the middle of an answer: what is on its way is thrown away, as is what keeps it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def _sendall(self, data: bytes) -> None:
         # Mapped here, so that an OSError of the application is seen for what it is.
         try:
+            if len(data) > PIECE:
+                self.server.sends(self, data)
             for start in range(0, len(data), PIECE):
                 self.socket.sendall(memoryview(data)[start : start + PIECE])
                 gevent.sleep(0)
@@ -278,6 +287,8 @@ class Server(WSGIServer):
         self.protection = protection
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._answering: set[Connection] = set()
+        self._pages: OrderedDict[int, tuple[int, set[Connection]]] = OrderedDict()
+        """By the identity of each long answer its length, and who is reading it."""
         self._greenlets = Group()
         self._quiet_until = 0.0
 
@@ -302,13 +313,34 @@ class Server(WSGIServer):
         del self._waiting[connection]
         self._answering.add(connection)
 
+    def sends(self, connection: Connection, page: bytes) -> None:
+        """Note that a connection is being sent a long answer. Where those take too much, the oldest ones are cut off.
+
+        Scrapes of the same moment share their page; who reads slowly keeps one alive that nobody else needs.
+        """
+        _, readers = self._pages.setdefault(id(page), (len(page), set()))
+        readers.add(connection)
+        while len(self._pages) > 1 and sum(length for length, _ in self._pages.values()) > self.limits.pages:
+            _, (_, slow) = self._pages.popitem(last=False)
+            for reader in slow:
+                reader.abandon()
+            self._complain("long answers take over %d MB: the slowest readers are cut off", self.limits.pages // 10**6)
+
+    def _has_sent(self, connection: Connection) -> None:
+        for page, (_, readers) in list(self._pages.items()):
+            readers.discard(connection)
+            if not readers:
+                del self._pages[page]
+
     def waits(self, connection: Connection) -> None:
         """Note that a connection has been answered."""
+        self._has_sent(connection)
         self._answering.discard(connection)
         self._waiting[connection] = None
 
     def forget(self, connection: Connection) -> None:
         """Note that a connection has ended."""
+        self._has_sent(connection)
         self._answering.discard(connection)
         self._waiting.pop(connection, None)
 

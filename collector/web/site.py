@@ -40,6 +40,10 @@ WORTH_GZIP = 1024
 LONG = 65536
 """Bytes from which compressing would make everybody wait, and goes to a thread."""
 
+AGAIN = 4
+WORTH_KEEPING, LONGEST_KEPT = 0.05, 1.0
+"""Seconds for which a page is kept."""
+
 Environ = dict[str, Any]
 
 
@@ -57,29 +61,43 @@ class Response:
 class Shared:
     """Makes a page for all who ask at once: who asks while one is being made shares the next, never an older one.
 
-    So a thousand scrapes at once cost two pages, in time and in memory.
+    So a thousand scrapes at once cost two pages, in time and in memory. A page that is long in the making is kept for
+    `AGAIN` times as long, a second at most, so that scrapes one right after another cannot take all of our time.
     """
 
     def __init__(self, make: Callable[[], bytes]) -> None:
         self._make = make
         self._turn = BoundedSemaphore()
         self._next: AsyncResult[bytes] | None = None
+        self._kept: bytes | None = None
 
     def __call__(self) -> bytes:
-        """Return a page that was begun after this call. Whoever begins it sees its exceptions as they are."""
+        """Return a page begun after this call, or one that is kept. Who begins it sees its exceptions as they are."""
+        if self._kept is not None:
+            return self._kept
         if self._next is not None:
             return cast(bytes, self._next.get())
         mine = self._next = AsyncResult()
         try:
             with self._turn:
                 self._next = None
+                begun = time.monotonic()
                 made = self._make()
+                self._keep(made, min(LONGEST_KEPT, AGAIN * (time.monotonic() - begun)))
         except BaseException as error:
             self._next = None if self._next is mine else self._next
             mine.set_exception(RuntimeError(f"the page could not be made: {error!r}"))
             raise
         mine.set(made)
         return made
+
+    def _keep(self, made: bytes, seconds: float) -> None:
+        if seconds >= WORTH_KEEPING:
+            self._kept = made
+            gevent.spawn_later(seconds, self._forget)
+
+    def _forget(self) -> None:
+        self._kept = None
 
 
 class Site:

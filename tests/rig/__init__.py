@@ -4,6 +4,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     limit.py       no test runs for ever
     wait.py        until(condition): waiting without sleeping for luck
     keys.py        key pairs, known_hosts
+    certificates.py  an authority for TLS and what it signs
     logins.py      what a client must know to log in to any server below; writes collector.ini
     users.py       accounts that exist only in a private namespace
     private.py     a program in namespaces of its own: other files over the host's, programs taken away
