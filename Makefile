@@ -16,6 +16,7 @@ TEST_NEEDS := $(RUN_NEEDS) \
     ksh93=ksh93u+m \
     mksh=mksh \
     nsenter=util-linux \
+    openssl=openssl \
     promtool=prometheus \
     ssh-keygen=openssh-client \
     sshd=openssh-server \

@@ -8,7 +8,7 @@ The way of the data is the way of the modules; nothing flows back:
     cli.py          arguments -> one function a command
     daemon.py       run(): the parts wired, signals, ready, reload, stop in order
     polling.py      the machines of the configuration in force, and what a reload changes
-    config/         collector.ini -> Config, Machine; every check of it
+    config/         collector.ini -> Config, Machine; its web_config -> WebConfig; every check of both
         ini.py          files -> sections, each value with its line
         values.py       texts -> values
         machine.py      what they become: Config, Machine, Login
@@ -17,6 +17,7 @@ The way of the data is the way of the modules; nothing flows back:
         ways.py         jump hosts -> the way to each machine
         ssh_config.py   the person's ssh_config -> texts of our options
         algorithms.py   the algorithms that a login may use
+        web.py          what web_config says; document.py its YAML, tls.py its certificates
         problems.py     how it is said what is wrong
     schedule.py     calls at steady intervals of the monotonic clock; knows APScheduler
     sweep.py        a greenlet for each machine that is due; visit(): one machine -> one Snapshot, never raises
@@ -47,7 +48,7 @@ The way of the data is the way of the modules; nothing flows back:
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape
     telemetry.py    the daemon's own metrics
-    web/            the HTTP server and its pages
+    web/            the HTTP server, its pages, and who is let in
     systemd.py      sd_notify
     logs.py         logfmt and JSON log lines
     errors.py       the error tree; each leaf has its reason

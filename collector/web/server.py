@@ -121,7 +121,6 @@ class Connection(WSGIHandler):
         self._read_and_answer()
         while not self.close_connection:
             self.server.waits(self)
-            gevent.sleep(0)
             with gevent.Timeout(self.server.limits.idle, Gone):
                 self._received = self._received or self._receive()
             self._read_and_answer()
