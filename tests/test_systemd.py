@@ -4,7 +4,9 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from ssl import create_default_context
+from urllib.error import HTTPError
+from urllib.request import HTTPSHandler, Request, build_opener, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +14,8 @@ from rig.keys import Key
 from rig.sshd import Sshd, loopback
 from rig.testbed import NEEDS, Testbed
 from rig.wait import until
+from test_https import PASSWORD, blocks, write_pair, write_web_config
+from test_web_config import basic
 
 pytestmark = pytest.mark.needs(*NEEDS, "systemd-analyze", "sshd", "ssh")
 
@@ -269,3 +273,28 @@ def test_a_passphrase_comes_as_a_credential(service: Service) -> None:
 
     until(lambda: service.all_up("ssh0", "ssh1"), "both machines are up")
     assert "planted" not in service.journal
+
+
+@pytest.mark.needs("openssl")
+def test_tls_and_password_come_as_credentials(service: Service, tmp_path: Path) -> None:
+    """With the lines of docs/https.md the service serves TLS, with a key of root's own, to who has the password."""
+    write_pair(tmp_path, "localhost")
+    write_web_config(tmp_path)
+    for name in ("web.yml", "web.crt", "web.key"):
+        service.file(name).touch(mode=0o600)
+        service.file(name).write_text((tmp_path / name).read_text())
+    (unit,) = (block for block in blocks("ini") if "LoadCredential" in block)
+    service.override(unit.removeprefix("[Service]\n"))
+    ini = service.file("collector.ini")
+    ini.write_text(ini.read_text().replace("; web_config =", "web_config ="))
+    service.systemctl("start")
+    opener = build_opener(HTTPSHandler(context=create_default_context(cafile=tmp_path / "web.crt")))
+
+    def status(**headers: str) -> int:
+        with service.testbed.network.entered():
+            try:
+                return int(opener.open(Request("https://localhost:9822/-/healthy", headers=headers), timeout=10).status)
+            except HTTPError as error:
+                return error.code
+
+    assert [401, 200] == [status(), status(Authorization=basic("prometheus", PASSWORD))]

@@ -30,6 +30,7 @@ from collector.config.web import COSTS, load, read
 from collector.errors import ConfigError
 from collector.snapshot import Fleet
 from collector.web import Limits, Protection, Server, Site, bind, serve
+from collector.web.passwords import MOST, MOST_OF_ONE, THREADS
 
 FIXTURES = Path(__file__).parent / "fixtures/web_config"
 FILES = sorted(FIXTURES.glob("*.yml"))
@@ -654,8 +655,19 @@ def test_the_page_does_not_see_the_password(tmp_path: Path) -> None:
         assert b"HTTP_CONNECTION HTTP_HOST" == fetch(server, "/", Authorization=basic("alice", PASSWORD)).body
 
 
+def guess(server: Server, password: str, host: int) -> Answer:
+    """The answer to a password of alice's from 127.0.0.`host`."""
+    there = ("127.0.0.1", server.server_port)
+    with sockets.create_connection(there, source_address=(f"127.0.0.{host}", 0)) as connection:
+        connection.sendall(f"GET / HTTP/1.0\r\nAuthorization: {basic('alice', password)}\r\n\r\n".encode())
+        return parsed(rest(connection))
+
+
 def test_guessing_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While guesses fill all threads and all places to wait, who is known is answered, and one guess more is a 503."""
+    """While guesses fill all threads and places to wait who is known is answered, and one guess more is a 503.
+
+    The guesses of one address fill some of the places only.
+    """
     held, release = os.pipe()
     working: list[int] = []
     real = bcrypt.checkpw
@@ -666,20 +678,23 @@ def test_guessing_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.Monke
         return real(password, hashed_password)
 
     with serving(users(tmp_path, alice=PASSWORD)) as server:
-        known = basic("alice", PASSWORD)
-        assert 200 == fetch(server, "/", Authorization=known).status
+        assert 200 == guess(server, PASSWORD, 1).status
         monkeypatch.setattr(bcrypt, "checkpw", slow)
-        guesses = [gevent.spawn(fetch, server, "/", Authorization=basic("alice", str(number))) for number in range(34)]
+        guesses = [gevent.spawn(guess, server, str(number), 2) for number in range(MOST_OF_ONE)]
+        until(lambda: len(server._answering) == MOST_OF_ONE, "one address has all the places that it may have")
         try:
-            until(lambda: len(working) == 2 and len(server._answering) == 34, "all threads and places are taken")
-            assert 200 == fetch(server, "/-/healthy", Authorization=known).status
-            refused = fetch(server, "/", Authorization=basic("alice", "more"))
+            assert 503 == guess(server, "more", 2).status
+            others = range(MOST - MOST_OF_ONE)
+            guesses += [gevent.spawn(guess, server, str(number), 3 + number // MOST_OF_ONE) for number in others]
+            until(lambda: len(server._answering) == MOST, "all places are taken")
+            refused = guess(server, "more", 100)
             assert (503, "5") == (refused.status, refused.headers["retry-after"])
-            assert 2 == len(working)
+            assert 200 == guess(server, PASSWORD, 2).status
+            assert THREADS == len(working)
         finally:
             os.write(release, bytes(100))
-        assert {401} == {guess.get().status for guess in guesses}
-        assert 401 == fetch(server, "/", Authorization=basic("alice", "more")).status
+        assert {401} == {each.get().status for each in guesses}
+        assert 401 == guess(server, "more", 2).status
     for end in (held, release):
         os.close(end)
 

@@ -34,7 +34,7 @@ class Guard:
             return start_response(status, [*others, *config.headers], *more)
 
         try:
-            if not config.users or (shown and self._passwords.is_right(config.users, *shown)):
+            if not config.users or (shown and self._passwords.is_right(config.users, *shown, environ["REMOTE_ADDR"])):
                 return self._application(environ, start)
         except Busy:
             return refuse(start, environ, "503 Service Unavailable", ("Retry-After", "5"))

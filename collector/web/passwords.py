@@ -7,13 +7,17 @@ every time; that of a user who is not there too, with the hash of one who is: th
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 
 import bcrypt
 from gevent.threadpool import ThreadPool
 
 THREADS = 2
-MOST_WAITING = 32
+MOST = 34
+"""Comparisons under way or waiting for a thread."""
+MOST_OF_ONE = 8
+"""Those of one address: whoever guesses from there does not keep out who logs in for the first time from elsewhere."""
 LONGEST = 72
 """Bytes of a password that bcrypt looks at."""
 
@@ -27,14 +31,18 @@ class Passwords:
 
     def __init__(self) -> None:
         self._threads = ThreadPool(THREADS)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
+        """How many passwords from each address are being worked out, or wait for it."""
         self._secret = secrets.token_bytes(32)
         self._users: Mapping[bytes, bytes] = {}
         self._proofs: dict[bytes, bytes] = {}
         """For each user who has shown it, what `_proof` makes of the right password."""
 
-    def is_right(self, users: Mapping[bytes, bytes], user: bytes, password: bytes) -> bool:
-        """Say whether this is the user's password; `users` has the bcrypt hash of each, one at least. Raises Busy."""
+    def is_right(self, users: Mapping[bytes, bytes], user: bytes, password: bytes, address: str) -> bool:
+        """Say whether this is the user's password; `users` has the bcrypt hash of each, one at least. Raises Busy.
+
+        `address` is the client's.
+        """
         if users is not self._users:
             self._users, self._proofs = users, {}
         proofs, known = self._proofs, users.get(user)
@@ -42,20 +50,22 @@ class Passwords:
         proof = self._proof(hashed, password[:LONGEST])
         if known and hmac.compare_digest(proof, proofs.get(user, b"")):
             return True
-        if not self._compare(hashed, password[:LONGEST]) or not known:
+        if not self._compare(hashed, password[:LONGEST], address) or not known:
             return False
         # If the users have changed meanwhile, nobody looks at these proofs any more.
         proofs[user] = proof
         return True
 
-    def _compare(self, hashed: bytes, password: bytes) -> bool:
-        if self._waiting >= THREADS + MOST_WAITING:
+    def _compare(self, hashed: bytes, password: bytes, address: str) -> bool:
+        if self._waiting.total() >= MOST or self._waiting[address] >= MOST_OF_ONE:
             raise Busy
-        self._waiting += 1
+        self._waiting[address] += 1
         try:
             return bool(self._threads.apply(bcrypt.checkpw, (password, hashed)))
         finally:
-            self._waiting -= 1
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
 
     def _decoy(self, user: bytes) -> bytes:
         """Return somebody's hash, always the same for a name: who is not there takes as long as somebody who is."""
