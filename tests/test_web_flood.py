@@ -1,6 +1,8 @@
 """The HTTP server under clients that are many, fast or endless: other programs, so that they do not wait for us."""
 
+import itertools
 import os
+import resource
 import socket as sockets
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import gevent
 import pytest
@@ -152,15 +154,14 @@ VALUE = Gauge("node_value", "A value.", "number")
 
 
 @pytest.fixture(scope="module")
-def large_site() -> Site:
-    """The site of 10,000 machines with fifty series each."""
+def large_fleet() -> Fleet:
+    """10,000 machines with fifty series each."""
     fleet = Fleet(machine(f"ssh{number}") for number in range(10_000))
     samples = tuple(VALUE(float(number), str(number)) for number in range(50))
     for standing in fleet:
         standing.snapshot = Snapshot(at=0.0, seconds=0.01, samples=samples)
         standing.block = exposition.render(standing)
-    registry = CollectorRegistry()
-    return Site(fleet, lambda openmetrics: exposition.page(fleet, registry, openmetrics), lambda: True, None)
+    return fleet
 
 
 def resident() -> int:
@@ -170,11 +171,17 @@ def resident() -> int:
 
 
 @pytest.mark.parametrize("secured", [False, True])
-def test_slow_scrapes_of_a_large_page_share_it(tmp_path: Path, large_site: Site, secured: bool) -> None:
+def test_slow_scrapes_of_a_large_page_share_it(tmp_path: Path, large_fleet: Fleet, secured: bool) -> None:
     """A hundred scrapes at once that hardly read hold a few pages in memory, not a hundred; health is answered."""
     authority = Authority(tmp_path)
     authority.issue("server")
     context = trusting(authority)
+    opened = Event()
+    opened.set()
+
+    def page(openmetrics: bool) -> bytes:
+        opened.wait()
+        return exposition.page(large_fleet, CollectorRegistry(), openmetrics)
 
     def get(path: str) -> Answer:
         return ask(server, context, path) if secured else fetch(server, path)
@@ -186,11 +193,14 @@ def test_slow_scrapes_of_a_large_page_share_it(tmp_path: Path, large_site: Site,
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         return connection
 
-    with serving_tls(tls(tmp_path), large_site) if secured else serving(large_site) as server, ExitStack() as stack:
+    site = Site(large_fleet, page, lambda: True, None)
+    with serving_tls(tls(tmp_path), site) if secured else serving(site) as server, ExitStack() as stack:
         whole = len(get("/metrics").body)
         before = resident()
+        opened.clear()
         scrapes = [scrape(stack) for _ in range(100)]
         until(lambda: len(server._answering) == 100, "all scrapes are being answered")
+        opened.set()
         assert all(connection.recv(100) for connection in scrapes)
         assert 200 == get("/-/healthy").status
         assert len(server._answering) == 100
@@ -249,3 +259,50 @@ def test_a_page_that_costs_much_is_not_made_for_each() -> None:
     with serving(Site(Fleet(), page, lambda: True, None)) as server:
         assert [b"1"] * 3 == [fetch(server, "/metrics").body for _ in range(3)]
         until(lambda: fetch(server, "/metrics").body == b"2", "the page is made anew")
+
+
+HOLD = """
+import socket, sys
+held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(200)]
+print("held", flush=True)
+sys.stdin.read()
+"""
+"""A program that holds 200 connections until its standard input ends."""
+
+ASK = """
+import sys, urllib.request
+print(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/").read().decode(), flush=True)
+"""
+
+
+@contextmanager
+def few_descriptors(more: int) -> Iterator[None]:
+    """Let this process have so many more descriptors than it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = set(map(int, os.listdir("/proc/self/fd")))
+    free = (number for number in itertools.count() if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, more, None)), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_descriptors_there_is_still_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """When connections have taken all descriptors the oldest give way to who asks; it is told once, not for each."""
+    with serving() as server, ExitStack() as stack:
+
+        def program(text: str) -> tuple[IO[bytes], IO[bytes]]:
+            argv = [sys.executable, "-c", f"input()\n{text}", str(server.server_port)]
+            process = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            assert process.stdin
+            assert process.stdout
+            return process.stdin, process.stdout
+
+        programs = [program(HOLD), program(ASK)]
+        with few_descriptors(30):
+            for (stdin, stdout), said in zip(programs, (b"held\n", b"hello\n"), strict=True):
+                stdin.write(b"\n")
+                stdin.flush()
+                assert said == stdout.readline()
+        assert ["cannot accept a connection: Too many open files"] == [record.message for record in caplog.records]

@@ -1,4 +1,4 @@
-"""YAML files -> values whose every field knows its line; the only module that knows PyYAML.
+"""YAML files -> values whose every field knows its line: the only module that reads them.
 
 A `Document` takes a mapping apart with a converter for each field that there may be. Nothing stops at a problem: it is
 noted with its place, and the field is left without a value.
@@ -119,8 +119,8 @@ class Document:
             self.wrong(node, name, fault)
             return
         for key, below in node.value:
-            if isinstance(key, ScalarNode):
-                yield key.start_mark.line + 1, key.value, below
+            if (field := word(key)) is not None:
+                yield key.start_mark.line + 1, field, below
             else:
                 self.wrong(key, name, "a field whose name is no word; write name: value")
 
@@ -133,6 +133,11 @@ def value(fields: Fields, name: str) -> Any:
 # Nodes -> values
 
 
+def word(node: Node) -> str | None:
+    """Return what a node says in one word or line, be it a text, a number or nothing; None if it is no such node."""
+    return str(node.value) if isinstance(node, ScalarNode) else None
+
+
 def mapping(document: Document, node: Node, name: str) -> Node:
     """Leave a mapping as it is, to be taken apart later."""
     return node
@@ -140,15 +145,15 @@ def mapping(document: Document, node: Node, name: str) -> Node:
 
 def text(document: Document, node: Node, name: str) -> str | None:
     """Return a text; 1 and yes are texts too."""
-    if isinstance(node, ScalarNode) and node.tag != NULL and node.value:
-        return str(node.value)
+    if node.tag != NULL and (found := word(node)):
+        return found
     document.wrong(node, name, "has no value; write one, or take the line away")
     return None
 
 
 def switch(document: Document, node: Node, name: str) -> bool | None:
     """Return whether it is true, in any of the words of YAML 1.1."""
-    found = yaml.SafeLoader.bool_values.get(str(node.value).lower()) if node.tag == BOOL else None
+    found = yaml.SafeLoader.bool_values.get((word(node) or "").lower()) if node.tag == BOOL else None
     if found is None:
         document.wrong(node, name, "neither true nor false; write one of them")
     return found
@@ -158,10 +163,10 @@ def one_of(words: Collection[str], others: Mapping[str, str] | None = None) -> C
     """Return a converter that takes these words; `others` has what is to be said of some that are wrong."""
 
     def convert(document: Document, node: Node, name: str) -> str | None:
-        word = text(document, node, name)
-        if word is None or word in words:
-            return word
-        document.wrong(node, name, (others or {}).get(word) or f"{quoted(word)} is unknown; {nearest(word, words)}")
+        found = text(document, node, name)
+        if found is None or found in words:
+            return found
+        document.wrong(node, name, (others or {}).get(found) or f"{quoted(found)} is unknown; {nearest(found, words)}")
         return None
 
     return convert

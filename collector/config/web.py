@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yaml import Node, ScalarNode
+from yaml import Node
 
 from collector.config.document import (
     Contents,
@@ -28,6 +28,7 @@ from collector.config.document import (
     switch,
     text,
     value,
+    word,
 )
 from collector.config.problems import Problems, in_order
 from collector.config.tls import (
@@ -136,10 +137,10 @@ def _users(document: Document, node: Node, name: str) -> dict[bytes, bytes] | No
             document.wrong(line, name, f"this user is in line {lines[user]} already; take one of them away")
         if ":" in user or not user.isprintable():
             document.wrong(line, name, "a user's name with a colon or control character, whom no browser can send")
-        if fault := _hash_fault(below.value if isinstance(below, ScalarNode) else ""):
+        hashed = word(below) or ""
+        if fault := _hash_fault(hashed):
             document.wrong(line, name, fault)
-        else:
-            users[user.encode()] = below.value.encode()
+        users[user.encode()] = hashed.encode()
         lines.setdefault(user, line)
     return users
 
@@ -165,8 +166,8 @@ def _header(values: Collection[str]) -> Converter:
         return one_of(values)
 
     def convert(document: Document, node: Node, name: str) -> str:
-        line = str(node.value) if isinstance(node, ScalarNode) else "\n"
-        if all(" " <= letter <= "~" for letter in line):
+        line = word(node)
+        if line is not None and all(" " <= letter <= "~" for letter in line):
             return line
         document.wrong(node, name, "not one line of plain ASCII; write it so")
         return ""

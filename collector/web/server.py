@@ -15,7 +15,8 @@ does not change greenlets. So every loop around the socket lets the others run.
 import logging
 import struct
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from io import BytesIO
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 PAUSE = 0.1
-"""Seconds without accepting after accept() failed: out of descriptors, say."""
+"""Seconds without accepting after accept() failed, for want of descriptors, say, and nobody could make room."""
 QUIET = 60.0
 """Seconds between two complaints about too many connections or a failed accept()."""
 
@@ -101,7 +102,7 @@ class Connection(WSGIHandler):
         config = self.server.protection.now()
         if config.context is None:
             return
-        with gevent.Timeout(self.server.limits.read, Gone):
+        with gevent.Timeout(self.server.limits.read, Gone), _told(self.client_address):
             if (first := self.socket.recv(1, socket.MSG_PEEK)) and not TLS_HANDSHAKE.startswith(first):
                 raise Refusal("400 Bad Request", "Client sent an HTTP request to an HTTPS server.")
             self.socket = config.context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -259,6 +260,16 @@ class Connection(WSGIHandler):
             pass
 
 
+@contextmanager
+def _told(address: Any) -> Iterator[None]:
+    """Say why a handshake fails, to who wants to know: a stranger can make any number of them fail."""
+    try:
+        yield
+    except OSError as error:
+        log.debug("no TLS with %s: %s", address[0], error)
+        raise
+
+
 def rendered(refusal: Refusal) -> bytes:
     """Return a refusal as a whole HTTP response."""
     body = f"{refusal.text}\n".encode()
@@ -361,20 +372,23 @@ class Server(WSGIServer):
         except OSError as error:
             if self.is_fatal_error(error):
                 raise
-            self._make_room()
             self._complain("cannot accept a connection: %s", error.strerror)
-            self.stop_accepting()
-            gevent.spawn_later(PAUSE, self._accept_again)
+            if not self._make_room():
+                self.stop_accepting()
+                gevent.spawn_later(PAUSE, self._accept_again)
             return None
 
     def _accept_again(self) -> None:
         if self.started:
             self.start_accepting()
 
-    def _make_room(self) -> None:
-        if self._waiting:
-            oldest, _ = self._waiting.popitem(last=False)
-            oldest.socket.close()
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest; say whether there was one."""
+        if not self._waiting:
+            return False
+        oldest, _ = self._waiting.popitem(last=False)
+        oldest.socket.close()
+        return True
 
     def _complain(self, message: str, *words: object) -> None:
         """Log a trouble, but not every time: a flood of connections shall not be a flood of lines."""
