@@ -88,7 +88,9 @@ def test_prometheus_comes_in(tmp_path: Path, ini: Path) -> None:
             "--web.listen-address=127.0.0.1:0",
         ]
         listens = r'msg="Listening on" address=([\d.:]+)'
-        prometheus = Prometheus("http://" + stack.enter_context(running(server, tmp_path / "prometheus.log", listens)))
+        log = tmp_path / "prometheus.log"
+        prometheus = Prometheus("http://" + stack.enter_context(running(server, log, listens)))
+        until(lambda: "Server is ready" in log.read_text(), "Prometheus is ready")
         until(lambda: prometheus.query('ssh_up{instance="ssh0"} == 1'), "the machine is up in Prometheus")
         assert prometheus.query("collector_web_config_readable == 1")
         write_web_config(tmp_path, "another password")
