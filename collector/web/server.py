@@ -15,8 +15,7 @@ does not change greenlets. So every loop around the socket lets the others run.
 import logging
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from io import BytesIO
@@ -102,11 +101,17 @@ class Connection(WSGIHandler):
         config = self.server.protection.now()
         if config.context is None:
             return
-        with gevent.Timeout(self.server.limits.read, Gone), _told(self.client_address):
-            if (first := self.socket.recv(1, socket.MSG_PEEK)) and not TLS_HANDSHAKE.startswith(first):
-                raise Refusal("400 Bad Request", "Client sent an HTTP request to an HTTPS server.")
-            self.socket = config.context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-            self.socket.do_handshake()
+        try:
+            with gevent.Timeout(self.server.limits.read, Gone):
+                if (first := self.socket.recv(1, socket.MSG_PEEK)) and not TLS_HANDSHAKE.startswith(first):
+                    raise Refusal("400 Bad Request", "Client sent an HTTP request to an HTTPS server.")
+                self.socket = config.context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+                self.socket.do_handshake()
+        except OSError as error:
+            # Not for the usual log: a stranger can make any number of handshakes fail.
+            log.debug("no TLS with %s: %s", self.client_address[0], error)
+            self._drain()
+            raise Gone from None
         if not config.admits(self.socket.getpeercert()):
             raise Refusal("403 Forbidden", "The certificate has no name that is let in.")
 
@@ -243,31 +248,29 @@ class Connection(WSGIHandler):
             headers.append((b"Connection", b"close"))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Send a refusal, and for a moment drop what the client still sends.
-
-        Closing with it unread would reset the connection, and the client might never see why.
-        """
+        """Send a refusal."""
         self.server.waits(self)
         try:
             with gevent.Timeout(self.server.limits.linger, Gone):
                 self.socket.sendall(rendered(refusal))
-                self._close_tls()
+        except (Gone, OSError):
+            return
+        self._close_tls()
+        self._drain()
+
+    def _drain(self) -> None:
+        """End our side, and for a moment drop what the client still sends.
+
+        Closing with it unread would reset the connection, and the client might never see what we said last.
+        """
+        try:
+            with gevent.Timeout(self.server.limits.linger, Gone):
                 self.socket.settimeout(None)
                 self.socket.shutdown(socket.SHUT_WR)
                 while self.socket.recv(65536):
                     gevent.sleep(0)
         except (Gone, OSError):
             pass
-
-
-@contextmanager
-def _told(address: Any) -> Iterator[None]:
-    """Say why a handshake fails, to who wants to know: a stranger can make any number of them fail."""
-    try:
-        yield
-    except OSError as error:
-        log.debug("no TLS with %s: %s", address[0], error)
-        raise
 
 
 def rendered(refusal: Refusal) -> bytes:
