@@ -1,0 +1,25 @@
+"""Every figure that README claims, measured; `make bench` runs it all, `make bench FULL=1` at length.
+
+    __main__.py     everything: tables, results.json, docs/growth.svg, README's block
+    compare.py      the collector beside what a user would pick instead, on the same machines in the same run
+    peers/          one file each of those others
+    growth.py       how the cost grows with the fleet: 100 to 19,000 simulated machines
+    target.py       what a poll costs the machine that is asked, beside node_exporter
+    latency.py      six machines behind a round trip of 200 ms
+    soak.py         whether anything grows with time
+    fleet.py        thousands of SSH servers in one process
+    simulated.py    one of them
+    daemon.py       the collector as seen from outside
+    processor.py    what processes have used
+    table.py        numbers for people
+    report.py       results.json as tables, as a plot, and in README
+
+Each but the last five is a program: `.venv/bin/python -m benchmarks.growth --help`. They need root (namespaces, and
+users that no other program sees) and leave nothing running.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))  # For the rig.
