@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+FULL ?=
 export DESTDIR PYTHON
 
 RUN_NEEDS := python3-venv
@@ -27,7 +28,14 @@ TEST_NEEDS := $(RUN_NEEDS) \
     yash=yash \
     zsh=zsh
 
-.PHONY: help run test lint install uninstall clean
+BENCH_NEEDS := $(RUN_NEEDS) \
+    ip=iproute2 \
+    nsenter=util-linux \
+    prometheus-node-exporter=prometheus-node-exporter \
+    ssh=openssh-client \
+    sshd=openssh-server
+
+.PHONY: help run test bench lint install uninstall clean
 
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z]+: ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +49,11 @@ test: ## all the tests (ARGS="-k session")
 	@deploy/setup-packages.sh $(TEST_NEEDS)
 	@deploy/setup-venv.sh grafana,lint,test
 	@.venv/bin/python -m pytest $(ARGS)
+
+bench: ## what it costs, beside what you would pick instead: 3 minutes; FULL=1 takes 35, and writes README's figures
+	@deploy/setup-packages.sh $(BENCH_NEEDS)
+	@deploy/setup-venv.sh bench,test
+	@.venv/bin/python -m benchmarks $(if $(FULL),--full) $(ARGS)
 
 lint: ## ruff, ruff's format check and mypy --strict
 	@deploy/setup-packages.sh $(RUN_NEEDS)

@@ -15,9 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,17 +118,29 @@ class Peer:
         return Turn(polls, self._account.used - own, servers.used - theirs)
 
 
-def ours(server: Sshd, servers: Account, directory: Path, seconds: float) -> Turn:
-    """Let the collector poll once a second, and be scraped as often."""
-    ini = write_ini(directory / "collector.ini", server.logins("bash"), listen="127.0.0.1:0", interval="1s")
+@contextmanager
+def polling(server: Sshd, directory: Path, user: str = "bash") -> Iterator[Daemon]:
+    """The collector, polling all machines of a server once a second; all are up."""
+    ini = write_ini(directory / "collector.ini", server.logins(user), listen="127.0.0.1:0", interval="1s")
     with Daemon(ini, CLIENTS if len(os.sched_getaffinity(0)) > 1 else None) as daemon:
         until(lambda: daemon.scrape().total("ssh_up") == len(server.addresses), "all machines are up", 60)
         sleep(1.5)
-        own, theirs, before = daemon.used, servers.used, daemon.scrape().total("ssh_polls_total")
-        for _ in range(max(1, round(seconds))):
-            sleep(1.0)
-            last = daemon.scrape()
-        return Turn(int(last.total("ssh_polls_total") - before), daemon.used - own, servers.used - theirs)
+        yield daemon
+
+
+def turn(daemon: Daemon, servers: Account, seconds: float) -> Turn:
+    """Let the collector poll for so long, and scrape it once a second."""
+    own, theirs, before = daemon.used, servers.used, daemon.scrape().total("ssh_polls_total")
+    for _ in range(max(1, round(seconds))):
+        sleep(1.0)
+        last = daemon.scrape()
+    return Turn(int(last.total("ssh_polls_total") - before), daemon.used - own, servers.used - theirs)
+
+
+def ours(server: Sshd, servers: Account, directory: Path, seconds: float) -> Turn:
+    """The collector's turn; it does not run in those of others."""
+    with polling(server, directory) as daemon:
+        return turn(daemon, servers, seconds)
 
 
 def main() -> None:
@@ -167,14 +180,14 @@ def compare(machines: int, rounds: int, seconds: float, names: Sequence[str]) ->
         turns: dict[str, Callable[[], Turn]] = {}
         for name in names:
             if name == OURS:
-                turns[name] = lambda: ours(server, servers, directory, seconds)
+                turns[name] = partial(ours, server, servers, directory, seconds)
             else:
                 peer = stack.enter_context(Peer(name, targets(server, directory / name)))
-                turns[name] = lambda peer=peer: peer.turn(servers, seconds)  # type: ignore[misc]
+                turns[name] = partial(peer.turn, servers, seconds)
         taken: dict[str, list[Turn]] = {name: [] for name in names}
         for _ in range(rounds):
-            for name, turn in turns.items():
-                taken[name].append(turn())
+            for name, take in turns.items():
+                taken[name].append(take())
     return ranked(taken)
 
 
@@ -186,9 +199,7 @@ def bind(cores: Iterable[int], core: int) -> None:
 
 def targets(server: Sshd, directory: Path) -> Targets:
     """The machines as a peer is told them."""
-    return Targets(
-        server.addresses, server.port, "bash", str(server.key.path), str(server.known_hosts), str(directory)
-    )
+    return Targets(server.addresses, server.port, "bash", str(server.key.path), str(server.known_hosts), str(directory))
 
 
 def ranked(taken: Mapping[str, Sequence[Turn]]) -> list[Result]:

@@ -19,7 +19,7 @@ from rig.wait import until
 from benchmarks import ROOT
 from benchmarks.processor import resident, used
 
-SERVING = re.compile(r"serving http://([\d.]+):(\d+)/")
+SERVING = re.compile(r"serving http://([\d.:]+)/")
 
 
 class Daemon:
@@ -40,11 +40,12 @@ class Daemon:
         if self._cpu is not None:
             os.sched_setaffinity(self.pid, {self._cpu})
         try:
-            serving = until(self._serving, "the collector serves", 60)
+            url = until(self._url, "the collector serves", 60)
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        self._address = serving[1], int(serving[2])
+        host, _, port = url.rpartition(":")
+        self._address = host, int(port)
         return self
 
     def __exit__(
@@ -53,11 +54,12 @@ class Daemon:
         with self._process:
             self._process.kill()
 
-    def _serving(self) -> "re.Match[str] | None":
+    def _url(self) -> str:
+        """Return host:port once it serves; nothing before. Raises RuntimeError."""
         said = self._log.read_text(errors="replace")
         if self._process.poll() is not None:
             raise RuntimeError(f"the collector does not start:\n{said}")
-        return SERVING.search(said)
+        return "".join(SERVING.findall(said))
 
     @property
     def used(self) -> float:

@@ -38,10 +38,11 @@ from benchmarks.table import quantile
 
 FIXTURES = ROOT / "tests" / "fixtures"
 
-MOVING = (
-    "MemFree MemAvailable Buffers Cached Active Inactive Active(anon) Inactive(anon) Active(file) Inactive(file) "
-    "Dirty AnonPages Mapped KReclaimable Slab SReclaimable SUnreclaim KernelStack PageTables Committed_AS VmallocUsed"
-).split()
+MOVING = frozenset({
+    "MemFree", "MemAvailable", "Buffers", "Cached", "Active", "Inactive", "Active(anon)", "Inactive(anon)",
+    "Active(file)", "Inactive(file)", "Dirty", "AnonPages", "Mapped", "KReclaimable", "Slab", "SReclaimable",
+    "SUnreclaim", "KernelStack", "PageTables", "Committed_AS", "VmallocUsed",
+})  # fmt: skip
 """The lines of /proc/meminfo that differed after 15 s on a machine that did a little of everything."""
 
 
@@ -53,9 +54,9 @@ class Answers:
         lines = [line.partition(":") for line in text.splitlines()]
         moving = [(name, int(rest.split()[0])) for name, _, rest in lines if name in MOVING]
         self._base = [number for _, number in moving]
-        self._memory = "".join(
-            f"{name}:{' %14d kB' if name in MOVING else rest}\n" for name, _, rest in lines
-        ).replace("\n", "\x1e")
+        self._memory = "".join(f"{name}:{' %14d kB' if name in MOVING else rest}\n" for name, _, rest in lines).replace(
+            "\n", "\x1e"
+        )
         self._noise = [random.randrange(4096) for _ in range(65536)]
 
     def __call__(self) -> tuple[bytes, dict[bytes, bytes]]:
@@ -159,7 +160,7 @@ class Simulator:
 
     def _tell(self) -> None:
         gaps, self._gaps = sorted(self._gaps), []
-        told = {**self._counts, "open": len(self._clients), "answering": len(self._asked)}
+        told: dict[str, float] = {**self._counts, "open": len(self._clients), "answering": len(self._asked)}
         told |= {"gap_min": gaps[0], "gap_p50": quantile(gaps, 0.5), "gap_max": gaps[-1]} if gaps else {}
         self._counts.clear()
         print(json.dumps(told), flush=True)
@@ -176,9 +177,7 @@ class Fleet:
 
     def __enter__(self) -> Self:
         argv = [sys.executable, "-m", "benchmarks.fleet", *([str(self._cpu)] if self._cpu is not None else [])]
-        self._process = subprocess.Popen(
-            argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid = self._process.pid
         self._port = int(self._hear()["port"])
         lines = []
@@ -205,7 +204,7 @@ class Fleet:
             for number, address in enumerate(self._addresses)
         }
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> dict[str, float]:
         """What has happened since the last call: `connections`, `logins`, `answers`, `ended`.
 
         And what is: `open`, `answering` (machines asked at least once), and the least, median and greatest time
@@ -214,7 +213,7 @@ class Fleet:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return Counter(self._hear())
+        return self._hear()
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -13,10 +13,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -34,16 +32,28 @@ SIMULATOR, COLLECTOR = 0, 1
 RAMP = 240.0
 """Seconds within which every machine must have answered once."""
 
+SINGLES = 3
+"""Scrapes of each encoding that are weighed one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is measured: so many machines, polled and scraped every `interval` seconds, for `seconds`."""
+
+    machines: int
+    interval: float
+    seconds: float
+
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """From the start until every machine has answered: seconds, logins, seconds of processor, polls missed."""
+    """From the start until every machine has answered: seconds (`loading`: until it serves), seconds of processor."""
 
     loading: float
     seconds: float
     used: float
-    logins: int
-    answers: int
+    logins: float
+    answers: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +96,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 5000])
     parser.add_argument("--interval", type=float, default=15.0, help="seconds from poll to poll, and scrape to scrape")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each size is measured")
+    parser.add_argument(
+        "--longest", type=float, nargs=2, default=(0, 0), metavar=("SIZE", "SECONDS"), help="another time for one size"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", type=Path, help="a file for py-spy's raw stacks of the last window")
     options = parser.parse_args()
-    rows = [measure(size, options.interval, options.seconds, options.profile) for size in options.sizes]
+    size, longest = options.longest
+    times = {number: longest if number == size else options.seconds for number in options.sizes}
+    rows = [measure(Window(size, options.interval, times[size]), options.profile) for size in options.sizes]
     print(show(rows))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
-def measure(machines: int, interval: float, seconds: float, profile: Path | None = None) -> Row:
+def measure(window: Window, profile: Path | None = None) -> Row:
     """Measure one size of fleet."""
     cores = os.sched_getaffinity(0)
     with ExitStack() as stack:
@@ -103,55 +118,54 @@ def measure(machines: int, interval: float, seconds: float, profile: Path | None
             os.sched_setaffinity(0, {SIMULATOR})
             stack.callback(os.sched_setaffinity, 0, cores)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        fleet = stack.enter_context(Fleet(machines, directory))
+        fleet = stack.enter_context(Fleet(window.machines, directory))
         ini = directory / "collector.ini"
-        write_ini(ini, fleet.logins(), listen="127.0.0.1:0", interval=f"{interval:g}s")
+        write_ini(ini, fleet.logins(), listen="127.0.0.1:0", interval=f"{window.interval:g}s")
         began = monotonic()
         daemon = stack.enter_context(Daemon(ini, COLLECTOR if len(cores) > 1 else None))
-        ramp = climb(daemon, fleet, machines, monotonic() - began)
-        return watch(daemon, fleet, ramp, machines, interval, seconds, profile)
+        ramp = climb(daemon, fleet, window.machines, monotonic() - began)
+        with spied(daemon.pid, window, profile):
+            return watch(daemon, fleet, ramp, window)
 
 
 def climb(daemon: Daemon, fleet: Fleet, machines: int, loading: float) -> Ramp:
     """Wait until every machine has answered. The simulator counts: a scrape would be work for the collector."""
     began, before = monotonic(), daemon.used
-    counts: Counter[str] = Counter()
-    while counts["answering"] < machines:
+    logins = answers = answering = 0.0
+    while answering < machines:
         if monotonic() - began > RAMP:
-            raise RuntimeError(f"only {counts['answering']} of {machines} machines answered in {RAMP:g} s")
+            raise RuntimeError(f"only {answering:g} of {machines} machines answered in {RAMP:g} s")
         sleep(0.1)
-        now = fleet.counts()
-        counts = counts + now
-        counts["answering"] = now["answering"]
-    return Ramp(loading, monotonic() - began, daemon.used - before, counts["logins"], counts["answers"])
+        counts = fleet.counts()
+        answering = counts["answering"]
+        logins += counts.get("logins", 0)
+        answers += counts.get("answers", 0)
+    return Ramp(loading, monotonic() - began, daemon.used - before, logins, answers)
 
 
-def watch(
-    daemon: Daemon, fleet: Fleet, ramp: Ramp, machines: int, interval: float, seconds: float, profile: Path | None
-) -> Row:
-    """Measure a window, once an interval has passed since the ramp, and then a few single scrapes."""
-    sleep(interval)
+def watch(daemon: Daemon, fleet: Fleet, ramp: Ramp, window: Window) -> Row:
+    """Measure the window, once an interval has passed since the ramp, and then a few single scrapes."""
+    sleep(window.interval)
     scrapes = [daemon.scrape()]
     fleet.counts()
     began, used_before, simulator_before = monotonic(), daemon.used, used(fleet.pid)
-    with spied(daemon.pid, seconds, profile):
-        for number in range(1, max(1, round(seconds / interval)) + 1):
-            sleep(max(0.0, began + number * interval - monotonic()))
-            scrapes.append(daemon.scrape())
+    for number in range(1, max(1, round(window.seconds / window.interval)) + 1):
+        sleep(max(0.0, began + number * window.interval - monotonic()))
+        scrapes.append(daemon.scrape())
     elapsed, spent, simulator = monotonic() - began, daemon.used - used_before, used(fleet.pid) - simulator_before
     counts, resident = fleet.counts(), daemon.resident
     # A second of nothing but polls, to be taken off what the scrapes below seem to use.
     steady = spent / elapsed
-    gzip = [weigh(daemon, "gzip", steady) for _ in range(5)]
-    plain = [weigh(daemon, "identity", steady) for _ in range(5)]
+    gzip = [weigh(daemon, "gzip", steady) for _ in range(SINGLES)]
+    plain = [weigh(daemon, "identity", steady) for _ in range(SINGLES)]
     first, last = scrapes[0], scrapes[-1]
     polls = last.total("ssh_polls_total") - first.total("ssh_polls_total")
     lag = lags(first, last)
     latencies = sorted(value for scrape in scrapes[1:] for _, value in scrape.values("ssh_poll_duration_seconds"))
     poll_seconds = spent / polls
     return Row(
-        machines=machines,
-        interval=interval,
+        machines=window.machines,
+        interval=window.interval,
         seconds=elapsed,
         polls=int(polls),
         share=steady,
@@ -173,8 +187,8 @@ def watch(
         lag_most_ms=1000 * within(lag, 1.0),
         latency_p50_ms=1000 * quantile(latencies, 0.5),
         latency_p99_ms=1000 * quantile(latencies, 0.99),
-        gap_least=float(counts["gap_min"]),
-        gap_greatest=float(counts["gap_max"]),
+        gap_least=counts["gap_min"],
+        gap_greatest=counts["gap_max"],
         missed=last.total("collector_polls_missed_total") - first.total("collector_polls_missed_total"),
         failed=last.total("ssh_poll_failures_total"),
         simulator_share=simulator / elapsed,
@@ -183,10 +197,10 @@ def watch(
 
 def weigh(daemon: Daemon, encoding: str, steady: float) -> tuple[float, Scrape]:
     """Return what one scrape uses of the processor, in seconds besides the steady polls, and the scrape."""
-    sleep(0.3)
+    sleep(0.2)
     before, began = daemon.used, monotonic()
     scrape = daemon.scrape(encoding)
-    sleep(0.3)
+    sleep(0.2)
     return max(0.0, daemon.used - before - steady * (monotonic() - began)), scrape
 
 
@@ -205,18 +219,29 @@ def within(buckets: Sequence[tuple[float, float]], share: float) -> float:
     start = below = 0.0
     for most, count in buckets:
         if count >= wanted:
-            return most if share == 1.0 or count == below else start + (most - start) * (wanted - below) / (count - below)
+            return (
+                most if share == 1.0 or count == below else start + (most - start) * (wanted - below) / (count - below)
+            )
         start, below = most, count
     return start
 
 
 @contextmanager
-def spied(pid: int, seconds: float, profile: Path | None) -> Iterator[None]:
+def spied(pid: int, window: Window, profile: Path | None) -> Iterator[None]:
     """Let py-spy write the stacks of a process for a while; nothing without a file."""
     if profile is None:
         yield
         return
-    argv = ["py-spy", "record", "--pid", str(pid), "--duration", f"{seconds:.0f}", "--format", "raw"]
+    argv = [
+        "py-spy",
+        "record",
+        "--pid",
+        str(pid),
+        "--duration",
+        f"{window.interval + window.seconds:.0f}",
+        "--format",
+        "raw",
+    ]
     with subprocess.Popen([*argv, "--rate", "200", "--output", str(profile)], stdout=subprocess.DEVNULL) as spy:
         yield
         spy.wait()
@@ -245,7 +270,7 @@ def show(rows: Sequence[Row]) -> str:
         ],
     )  # fmt: skip
     two = table(
-        ("machines", "page ms", "gzip MB", "plain ms", "plain MB", "CPU ms, gzip", "plain", "ramp s", "login ms", "missed"),
+        ("machines", "page ms", "gzip MB", "plain ms", "MB", "CPU ms, gzip", "plain", "ramp s", "login ms", "missed"),
         [
             (
                 f"{row.machines:,}", row.gzip_ms, row.gzip_mb, row.plain_ms, row.plain_mb, row.gzip_used_ms,

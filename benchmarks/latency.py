@@ -1,6 +1,6 @@
 """Six machines behind a round trip of 200 ms: a sweep on open sessions costs one round trip, not six.
 
-    .venv/bin/python benchmarks/latency.py [--delay 0.1] [--machines 6] [--sweeps 10]
+    .venv/bin/python -m benchmarks.latency [--delay 0.1] [--machines 6] [--sweeps 10]
 
 Needs root and /dev/net/tun: the machines are in a namespace of their own behind a line that delays every packet.
 """
@@ -10,21 +10,19 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse
+import json
 import statistics
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gevent
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
 from rig.keys import make_key
 from rig.link import Link
 from rig.sshd import Sshd
 from rig.wait import until
 
+from benchmarks.table import told
 from collector.config import Config, Machine
 from collector.polling import Polling
 from collector.schedule import Schedule
@@ -39,22 +37,26 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.1, help="seconds each way")
     parser.add_argument("--machines", type=int, default=6)
     parser.add_argument("--sweeps", type=int, default=10)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Link(delay=options.delay) as (near, far):
         directory = Path(folder)
         addresses = far.addresses(options.machines)
         with Sshd(directory, [make_key(directory / "key")], within=far, addresses=addresses) as server, near.entered():
-            measure([machine(name, login) for name, login in server.logins("bash").items()], options.sweeps)
+            figures = measure([machine(name, login) for name, login in server.logins("bash").items()], options.sweeps)
+    print(told(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
-def machine(name: str, login: dict[str, object]) -> Machine:
+def machine(name: str, login: Mapping[str, object]) -> Machine:
     """A machine polled each second."""
     times = {"interval": 1.0, "interval_text": "1s", "timeout": 1.0, "login_timeout": 30.0}
     return Machine(name=name, gather=("time", "memory", "load"), labels=(), **times, **login)  # type: ignore[arg-type]
 
 
-def measure(machines: Sequence[Machine], sweeps: int) -> None:
-    """Sweep, and print the figures of each sweep once every session is open."""
+def measure(machines: Sequence[Machine], sweeps: int) -> dict[str, float]:
+    """Sweep, and return the medians over some sweeps once every session is open."""
     figures: list[Figures] = []
     schedule = Schedule(lambda seconds: None)
     greenlets = schedule.start()
@@ -63,22 +65,28 @@ def measure(machines: Sequence[Machine], sweeps: int) -> None:
     until(lambda: polling.fleet.up == len(machines), "all machines are up", 60)
     gevent.sleep(1.5)
     figures.clear()
-    slowest, ratios = [], []
-    print(f"{'sweep':>8}  {'slowest poll':>12}  {'sweep/slowest':>13}  {'sequential':>10}  {'sequential/sweep':>16}")
+    durations: list[float] = []
+    slowest: list[float] = []
+    ratios: list[float] = []
     while len(ratios) < sweeps:
         until(lambda: figures, "a sweep ends")
         one = figures.pop(0)
         if one.polls < len(machines):
             continue
         poll = max(standing.snapshot.seconds for standing in polling.fleet if standing.snapshot)
+        durations.append(one.duration)
         slowest.append(one.duration / poll)
         ratios.append(one.sequential / one.duration)
-        print(f"{one.duration:8.3f}  {poll:12.3f}  {slowest[-1]:13.2f}  {one.sequential:10.3f}  {ratios[-1]:16.2f}")
-    print(f"median sweep/slowest {statistics.median(slowest):.2f}, sequential/sweep {statistics.median(ratios):.2f}")
-    print(f"logins {sum(standing.logins for standing in polling.fleet)}")
     schedule.stop()
     polling.stop()
     gevent.killall(greenlets)
+    return {
+        "machines": len(machines),
+        "sweep_seconds": statistics.median(durations),
+        "over_slowest": statistics.median(slowest),
+        "under_sequential": statistics.median(ratios),
+        "logins": sum(standing.logins for standing in polling.fleet),
+    }
 
 
 if __name__ == "__main__":

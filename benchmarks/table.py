@@ -1,7 +1,7 @@
 """Numbers for people: tables, and medians with their spread."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -20,7 +20,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
-        "| " + " | ".join(place(cell, width, at) for at, (cell, width) in enumerate(zip(row, widths, strict=True))) + " |"
+        "| "
+        + " | ".join(place(cell, width, at) for at, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        + " |"
         for row in [cells[0], ruler, *cells[1:]]
     ]
     return "\n".join(lines)
@@ -38,3 +40,11 @@ def text(cell: object) -> str:
     if abs(cell) >= 100:
         return f"{cell:,.0f}"
     return f"{cell:.3g}"
+
+
+def told(latency: Mapping[str, float]) -> str:
+    """Return the figures of benchmarks.latency as two sentences."""
+    return (
+        "{machines} machines behind a slow line: a sweep takes {sweep_seconds:.3f} s, {over_slowest:.2f} times its "
+        "slowest poll; one machine after another would take {under_sequential:.1f} times as long."
+    ).format(**latency)

@@ -1,0 +1,101 @@
+"""The benchmarks still run: each with tiny numbers; and README says what the committed results say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import ROOT, report
+from benchmarks.growth import bend, within
+
+SSHD = ("root", "namespaces", "setpriv", "sshd")
+
+
+def run(directory: Path, name: str, *arguments: str) -> list[dict[str, object]]:
+    """Run a benchmark, and return what it wrote."""
+    path = directory / "results.json"
+    argv = [sys.executable, "-m", f"benchmarks.{name}", *arguments, "--json", str(path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    results: list[dict[str, object]] = json.loads(path.read_text())
+    return results
+
+
+def test_growth(tmp_path: Path) -> None:
+    """Simulated machines are logged in to once each and polled, and none is missed."""
+    (row,) = run(tmp_path, "growth", "--sizes", "5", "--interval", "0.5", "--seconds", "1")
+    polls = row.pop("polls")
+    assert isinstance(polls, int)
+    assert polls >= 5
+    assert {"machines": 5, "logins": 5.0, "missed": 0.0, "failed": 0.0}.items() <= row.items()
+
+
+@pytest.mark.needs(*SSHD)
+def test_compare(tmp_path: Path) -> None:
+    """The collector and a peer poll the same machines; the cheapest is the first of the table."""
+    arguments = (
+        "--machines",
+        "3",
+        "--rounds",
+        "1",
+        "--seconds",
+        "1",
+        "--only",
+        "collector",
+        "asyncssh_shell",
+        "tutorial",
+    )
+    results = run(tmp_path, "compare", *arguments)
+    assert {"collector", "asyncssh_shell", "tutorial"} == {result["name"] for result in results}
+    assert "tutorial" == results[-1]["name"]
+    assert all(isinstance(result["polls"], int) and result["polls"] >= 3 for result in results)
+
+
+@pytest.mark.needs(*SSHD)
+def test_target(tmp_path: Path) -> None:
+    """A poll by the probe costs the target less than an exec, and a session holds a few megabytes."""
+    costs = {
+        cost["name"]: cost for cost in run(tmp_path, "target", "--machines", "1", "--rounds", "1", "--seconds", "0.5")
+    }
+    assert {"probe", "sh", "exec"} <= costs.keys()
+    assert all(isinstance(cost["mb"], float) and 0 < cost["mb"] < 50 for cost in costs.values())
+
+
+@pytest.mark.needs(*SSHD, "tun")
+def test_latency(tmp_path: Path) -> None:
+    """Two machines behind a slow line are asked side by side."""
+    figures = run(tmp_path, "latency", "--machines", "2", "--sweeps", "1", "--delay", "0.02")
+    assert isinstance(figures, dict)
+    assert {"machines": 2, "logins": 2}.items() <= figures.items()
+
+
+@pytest.mark.needs(*SSHD)
+def test_soak() -> None:
+    """A line is printed now and then."""
+    argv = [sys.executable, "-m", "benchmarks.soak", "--machines", "2", "--seconds", "0.5", "--every", "0.5"]
+    said = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 2 == len(said.splitlines())
+
+
+def test_readme() -> None:
+    """README's figures are those of the committed results."""
+    readme = report.README.read_text()
+    assert readme == report.replaced(readme, report.block(report.load()))
+
+
+def test_bend() -> None:
+    """A straight line fits itself, and one that bends shows by how much."""
+    assert pytest.approx((1.0, 2.0, 0.0)) == bend([(1, 3.0), (2, 5.0), (10, 21.0)])
+    assert bend([(1, 1.0), (2, 2.0), (3, 6.0)])[2] > 0.2
+
+
+def test_quantile_of_buckets() -> None:
+    """A quantile is read from a histogram as Prometheus reads it; the greatest is the last bucket's end."""
+    buckets = [(1.0, 50.0), (2.0, 100.0), (4.0, 100.0)]
+    assert 1.0 == within(buckets, 0.5)
+    assert 1.5 == within(buckets, 0.75)
+    assert 2.0 == within(buckets, 1.0)
