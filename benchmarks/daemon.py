@@ -31,7 +31,8 @@ class Daemon:
         self._log = ini.with_suffix(".log")
 
     def __enter__(self) -> Self:
-        argv = [sys.executable, "-m", "collector", "run", "--config", str(self._ini)]
+        # It ends when we do, however we end.
+        argv = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "collector", "run", "--config", str(self._ini)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=log)
         self.pid = self._process.pid

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,7 @@ from benchmarks.table import quantile, table
 SIMULATOR, COLLECTOR = 0, 1
 """The cores."""
 
-RAMP = 240.0
+RAMP = 600.0
 """Seconds within which every machine must have answered once."""
 
 SINGLES = 3
@@ -233,7 +234,7 @@ def spied(pid: int, window: Window, profile: Path | None) -> Iterator[None]:
         yield
         return
     argv = [
-        "py-spy",
+        str(Path(sys.executable).with_name("py-spy")),
         "record",
         "--pid",
         str(pid),
