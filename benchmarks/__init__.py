@@ -11,10 +11,11 @@
     simulated.py    one of them
     daemon.py       the collector as seen from outside
     processor.py    what processes have used
+    stacks.py       where a process spends its time
     table.py        numbers for people
     report.py       results.json as tables, as a plot, and in README
 
-Each but the last five is a program: `.venv/bin/python -m benchmarks.growth --help`. They need root (namespaces, and
+Each but the last seven is a program: `.venv/bin/python -m benchmarks.growth --help`. They need root (namespaces, and
 users that no other program sees) and leave nothing running.
 """
 

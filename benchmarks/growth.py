@@ -5,23 +5,22 @@
 
 For each size: the ramp (how long until every machine has answered, what a login costs), then a window in which the page
 is scraped once an interval, as Prometheus would. Processor times include the scrapes. A py-spy profile of the window
-(`--profile`) slows the collector down: take the figures from another run.
+(`--profile`, printed as a table too) slows the collector down: take the figures from another run.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
 from rig.logins import write_ini
 
+from benchmarks import stacks
 from benchmarks.daemon import Daemon, Scrape
 from benchmarks.fleet import Fleet
 from benchmarks.processor import used
@@ -107,6 +106,8 @@ def main() -> None:
     times = {number: longest if number == size else options.seconds for number in options.sizes}
     rows = [measure(Window(size, options.interval, times[size]), options.profile) for size in options.sizes]
     print(show(rows))
+    if options.profile:
+        print(stacks.show(options.profile))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
@@ -125,7 +126,7 @@ def measure(window: Window, profile: Path | None = None) -> Row:
         began = monotonic()
         daemon = stack.enter_context(Daemon(ini, COLLECTOR if len(cores) > 1 else None))
         ramp = climb(daemon, fleet, window.machines, monotonic() - began)
-        with spied(daemon.pid, window, profile):
+        with stacks.spied(daemon.pid, window.interval + window.seconds, profile):
             return watch(daemon, fleet, ramp, window)
 
 
@@ -225,27 +226,6 @@ def within(buckets: Sequence[tuple[float, float]], share: float) -> float:
             )
         start, below = most, count
     return start
-
-
-@contextmanager
-def spied(pid: int, window: Window, profile: Path | None) -> Iterator[None]:
-    """Let py-spy write the stacks of a process for a while; nothing without a file."""
-    if profile is None:
-        yield
-        return
-    argv = [
-        str(Path(sys.executable).with_name("py-spy")),
-        "record",
-        "--pid",
-        str(pid),
-        "--duration",
-        f"{window.interval + window.seconds:.0f}",
-        "--format",
-        "raw",
-    ]
-    with subprocess.Popen([*argv, "--rate", "200", "--output", str(profile)], stdout=subprocess.DEVNULL) as spy:
-        yield
-        spy.wait()
 
 
 def bend(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
