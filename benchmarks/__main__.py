@@ -1,7 +1,7 @@
 """All benchmarks, each in a process of its own: tables, JSON, a plot, and with --full README's figures.
 
     python -m benchmarks                # about 3 minutes; writes build/benchmarks.json and build/growth.svg
-    python -m benchmarks --full         # about 35 minutes; writes benchmarks/results.json, docs/growth.svg and README
+    python -m benchmarks --full         # about 40 minutes; writes benchmarks/results.json, docs/growth.svg and README
     python -m benchmarks --only growth
 
 Run it on a machine that does nothing else: what others do there is in the figures' spread.
