@@ -11,6 +11,7 @@ is scraped once an interval, as Prometheus would. Processor times include the sc
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -90,8 +91,8 @@ class Row:
     simulator_share: float
 
 
-def main() -> None:
-    """Measure the sizes asked for, print them, and write them as JSON if asked to."""
+def main() -> int:
+    """Measure the sizes asked for, print them, and write them as JSON if asked to; return 1 when one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 5000])
     parser.add_argument("--interval", type=float, default=15.0, help="seconds from poll to poll, and scrape to scrape")
@@ -104,12 +105,18 @@ def main() -> None:
     options = parser.parse_args()
     size, longest = options.longest
     times = {number: longest if number == size else options.seconds for number in options.sizes}
-    rows = [measure(Window(size, options.interval, times[size]), options.profile) for size in options.sizes]
+    rows: list[Row] = []
+    for size, seconds in times.items():
+        try:
+            rows.append(measure(Window(size, options.interval, seconds), options.profile))
+        except (AssertionError, OSError, RuntimeError) as error:
+            print(f"{size} machines: {error}", file=sys.stderr)
     print(show(rows))
     if options.profile:
         print(stacks.show(options.profile))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    return 0 if len(rows) == len(times) else 1
 
 
 def measure(window: Window, profile: Path | None = None) -> Row:
@@ -271,4 +278,4 @@ def straightness(rows: Sequence[Row]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
