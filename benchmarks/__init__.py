@@ -7,6 +7,9 @@
     target.py       what a poll costs the machine that is asked, beside node_exporter
     latency.py      six machines behind a round trip of 200 ms
     soak.py         whether anything grows with time
+    jump.py         a fleet behind one jump host: its death and return
+    known_hosts.py  what a big known_hosts costs
+    ciphers.py      which cipher is the cheapest
     fleet.py        thousands of SSH servers in one process
     simulated.py    one of them
     daemon.py       the collector as seen from outside
@@ -15,8 +18,8 @@
     table.py        numbers for people
     report.py       results.json as tables, as a plot, and in README
 
-compare, growth, target, latency and soak are programs of their own: `.venv/bin/python -m benchmarks.growth --help`.
-They need root (namespaces, and users that no other program sees) and leave nothing running.
+Those down to ciphers.py, but for peers/, are programs of their own: `.venv/bin/python -m benchmarks.growth --help`. They
+need root (namespaces, and users that no other program sees) and leave nothing running.
 """
 
 import sys

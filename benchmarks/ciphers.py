@@ -1,6 +1,6 @@
 """Which cipher is the cheapest: the processor of a poll with each, against a real sshd on loopback.
 
-    .venv/bin/python benchmarks/ciphers.py
+    .venv/bin/python -m benchmarks.ciphers
 
 Needs root (the sshd runs in namespaces of its own). All machines are polled at once, again and again, in this process;
 the ciphers take turns, so that what else the machine does falls on all of them alike.
@@ -12,16 +12,12 @@ monkey.patch_all()
 
 import argparse
 import resource
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import gevent
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
 from rig.keys import make_key
 from rig.sshd import Sshd, loopback
 
@@ -55,11 +51,11 @@ def poll_all(posts: list[Post]) -> float:
 
 def posts(server: Sshd, cipher: str, mac: str) -> list[Post]:
     """What polls every address of a server with a cipher."""
-    options: dict[str, Any] = {"gather": ("time", "memory", "load"), "labels": (), "interval_text": "15s"}
-    times = {"interval": 15.0, "timeout": 10.0, "login_timeout": 30.0}
+    plain: dict[str, Any] = {"gather": ("time", "memory", "load"), "labels": ()}
+    plain |= {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
     connector = Connector(Identities(), logins=8)
     return [
-        man(Machine(name=name, ciphers=(cipher,), macs=(mac,), **options, **times, **login), connector)
+        man(Machine(name=name, ciphers=(cipher,), macs=(mac,), **plain, **login), connector)
         for name, login in server.logins("bash").items()
     ]
 

@@ -1,7 +1,7 @@
 """A fleet behind one jump host: logins while all is well, and what its death and return look like.
 
-    .venv/bin/python benchmarks/jump.py --machines 100 --polls 1000
-    .venv/bin/python benchmarks/jump.py --machines 10 --polls 10000 --interval 0.1
+    .venv/bin/python -m benchmarks.jump --machines 100 --polls 1000
+    .venv/bin/python -m benchmarks.jump --machines 10 --polls 10000 --interval 0.1
 
 A real sshd is the jump host, another one is all machines, on an address each; the daemon polls them through it until
 `--polls` are done in all. Then the jump host's sshd is killed, and started again after a while. The machines' sshd
@@ -15,21 +15,18 @@ monkey.patch_all()
 
 import argparse
 import re
-import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from time import monotonic
 
 import gevent
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from cost import Daemon
 from rig.keys import make_key
 from rig.logins import write_ini
 from rig.sshd import Sshd, loopback
 from rig.wait import until
+
+from benchmarks.daemon import Daemon
 
 
 class Counted:
@@ -82,35 +79,34 @@ def main() -> None:
             interval = f"{options.interval:g}s"
             sections = {"bastion": jump, **machines}
             limits = {"listen": "127.0.0.1:0", "interval": interval, "logins": options.logins}
-            daemon = Daemon(write_ini(directory / "collector.ini", sections, **limits))
-            try:
+            with Daemon(write_ini(directory / "collector.ini", sections, **limits)) as daemon:
                 measure(daemon, bastion, targets, options)
-            finally:
-                daemon.stop()
 
 
 def measure(daemon: Daemon, bastion: Sshd, targets: Sshd, options: argparse.Namespace) -> None:
     """Poll, kill, start again, and print what was seen."""
     counted, began = Counted(targets), monotonic()
-    until(lambda: daemon.look()["up"] == options.machines, "all machines are up", 120)
+    until(lambda: daemon.scrape().total("ssh_up") == options.machines, "all machines are up", 120)
     report("all up after", monotonic() - began, counted.most)
-    before = daemon.look()
-    while (after := daemon.look())["polls"] < options.polls:
+    polls, used = daemon.scrape().total("ssh_polls_total"), daemon.used
+    while (page := daemon.scrape()).total("ssh_polls_total") < options.polls:
         gevent.sleep(0.5)  # A scrape costs too, and is in the figure.
-    cost = 1000 * (after["cpu"] - before["cpu"]) / (after["polls"] - before["polls"])
-    print(f"polls {after['polls']:.0f}, failed {after['failed']:.0f}, missed {after['missed']:.0f}, {cost:.2f} ms each")
+    polled = page.total("ssh_polls_total")
+    failed, missed = page.total("ssh_poll_failures_total"), page.total("collector_polls_missed_total")
+    cost = 1000 * (daemon.used - used) / max(polled - polls, 1)
+    print(f"polls {polled:.0f}, failed {failed:.0f}, missed {missed:.0f}, {cost:.2f} ms each")
     print(f"ssh_logins_total: {sorted(values(daemon, 'ssh_logins_total'))}")
     print(f"in the logs: {accepted(bastion)} login on the jump host, {accepted(targets)} on the machines")
 
     bastion.stop()
     died = monotonic()
-    until(lambda: failed_by(daemon, "jump") == options.machines, "all machines say jump", 120)
+    until(lambda: down(daemon)["jump"] == options.machines, "all machines say jump", 120)
     report(f"killed: all {options.machines} say jump after", monotonic() - died)
     gevent.sleep(max(0.0, options.down - (monotonic() - died)))
     counted.most = 0
     bastion.start()
     back = monotonic()
-    until(lambda: daemon.look()["up"] == options.machines, "all machines are back", 120)
+    until(lambda: daemon.scrape().total("ssh_up") == options.machines, "all machines are back", 120)
     report("started again: all back after", monotonic() - back, counted.most)
     counted.stop()
     print(f"dropped by the machines' MaxStartups: {targets.log.count('drop connection')}")
@@ -131,30 +127,22 @@ def accepted(server: Sshd) -> int:
 
 def values(daemon: Daemon, name: str) -> set[float]:
     """The different values of a family."""
-    return {float(line.split()[-1]) for line in lines(daemon, name)}
-
-
-def lines(daemon: Daemon, name: str) -> list[str]:
-    """The samples of a family."""
-    return [line for line in daemon.page().splitlines() if line.startswith(f"{name}{{")]
+    return {value for _, value in daemon.scrape().values(name)}
 
 
 def reasons(daemon: Daemon) -> set[str]:
     """Why polls have failed so far."""
-    found = (re.search('reason="(.*?)"', line) for line in lines(daemon, "ssh_poll_failures_total"))
-    return {match[1] for match in found if match}
+    return {reason(labels) for labels, _ in daemon.scrape().values("ssh_poll_failures_total")}
 
 
-def failed_by(daemon: Daemon, reason: str) -> int:
-    """How many machines are down and have failed for this reason."""
-    down = {instance(line) for line in lines(daemon, "ssh_up") if line.endswith(" 0.0")}
-    failed = {instance(line) for line in lines(daemon, "ssh_poll_failures_total") if f'reason="{reason}"' in line}
-    return len(down & failed)
+def down(daemon: Daemon) -> Counter[str]:
+    """How many machines are down now, by reason."""
+    return Counter(reason(labels) for labels, _ in daemon.scrape().values("ssh_failure_info"))
 
 
-def instance(line: str) -> str:
-    """Whose sample it is."""
-    found = re.search('instance="(.*?)"', line)
+def reason(labels: str) -> str:
+    """The reason among the labels of a sample."""
+    found = re.search('reason="(.*?)"', labels)
     return found[1] if found else ""
 
 

@@ -1,6 +1,6 @@
 """What a big known_hosts costs: to read it, to look hosts up in it, and how long everything else waits meanwhile.
 
-    .venv/bin/python benchmarks/known_hosts.py [--lines 10000] [--broken 20] [--paramiko 400]
+    .venv/bin/python -m benchmarks.known_hosts [--lines 10000] [--broken 20] [--paramiko 400]
 
 A row for a plain file and one for a hashed file, of one key for each of so many hosts, with broken lines among them:
 
