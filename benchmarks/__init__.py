@@ -18,8 +18,8 @@
     table.py        numbers for people
     report.py       results.json as tables, as a plot, and in README
 
-Those down to ciphers.py, but for peers/, are programs of their own: `.venv/bin/python -m benchmarks.growth --help`. They
-need root (namespaces, and users that no other program sees) and leave nothing running.
+Those down to ciphers.py, but for peers/, are programs of their own: `.venv/bin/python -m benchmarks.growth --help`.
+They need root (namespaces, and users that no other program sees) and leave nothing running.
 """
 
 import sys
