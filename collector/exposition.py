@@ -6,6 +6,7 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from io import BytesIO
 from itertools import chain
 from math import inf
 
@@ -212,13 +213,14 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
             columns.append((some[0].shape, list(zip(*[block.lines for block in some], strict=True))))
             gevent.sleep(0)
     families = {metric.name: metric for shape, _ in columns for metric in shape.families}
-    parts = []
+    # Not joined at the end: 40 MB would take 20 ms at one go.
+    written = BytesIO()
     for name in sorted(families):
         texts = [_text(column[shape.spans[name]]) for shape, column in columns if name in shape.spans]
-        parts.append("".join([header(families[name], openmetrics), *texts]).encode())
+        written.write("".join([header(families[name], openmetrics), *texts]).encode())
         gevent.sleep(0)
-    parts.append(_own(registry, openmetrics))
-    return b"".join(parts)
+    written.write(_own(registry, openmetrics))
+    return written.getvalue()
 
 
 def _text(columns: list[tuple[str, ...]]) -> str:
