@@ -169,7 +169,7 @@ class Session:
                     if len(said) > MOST_ANSWER:
                         raise OutputTooLarge(f"more than {MOST_ANSWER} bytes in answer to one question")
         except ConnectionClosed as error:
-            if not said and self._number > 1:
+            if not said:
                 raise _DeadBeforeAnswer(*error.args) from error
             raise
         round_trip = connection.received_at - started

@@ -229,6 +229,19 @@ def test_a_renewal_under_way_ends_with_the_session(
         until(lambda: not proxy.open, "both connections are closed")
 
 
+def test_a_renewed_session_that_dies_unused_is_replaced(sshd: Callable[..., Sshd], post: MakePost) -> None:
+    """A new login that ends before anything was asked over it costs no poll: it says nothing of the machine."""
+    server = sshd()
+    made = post(server.login("bash"), max_age=1.0)
+    assert "up" == reason(made)
+    until(lambda: reason(made) == "up" and accepted(server) == 2, "the renewal has logged in")
+
+    server.kill_sessions()
+
+    assert "up" == reason(made)
+    assert 3 == accepted(server)
+
+
 def test_renewals_are_spread(login: Callable[..., Login]) -> None:
     """A session is renewed at 90 to 100 % of `max_age`, at each machine at another, always the same, moment."""
     with RawServer(throttles) as server:
