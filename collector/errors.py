@@ -12,6 +12,7 @@
         ├── KeyExchangeFailed    kex
         ├── Incompatible         incompatible
         ├── HostKeyUnknown       host_key_unknown
+        │   └── HostCertificateBad   host_key_unknown: it would be trusted with a good certificate
         ├── HostKeyChanged       host_key_changed
         ├── HostKeyRevoked       host_key_revoked
         ├── AuthenticationFailed auth
@@ -130,6 +131,12 @@ class HostKeyUnknown(PollError):
 
     reason = "host_key_unknown"
     backoff = NEVER
+
+
+class HostCertificateBad(HostKeyUnknown):
+    """The machine showed a certificate that is not good, mostly an old one: it is the machine that must get another."""
+
+    backoff = LATE
 
 
 class HostKeyChanged(PollError):

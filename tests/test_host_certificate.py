@@ -90,7 +90,7 @@ def test_wrong_certificates(options: tuple[str, ...], expected: str, authority: 
     """A certificate for another, for no one, for a user, of another time or with conditions vouches for nobody."""
     said = verdict(sign(authority, host, *options), f"@cert-authority * {authority.public}", tmp_path=tmp_path)
 
-    assert said.startswith("HostKeyUnknown: its ssh-ed25519 key SHA256:")
+    assert said.startswith("HostCertificateBad: its ssh-ed25519 key SHA256:")
     assert expected in said
 
 

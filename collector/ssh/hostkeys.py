@@ -17,7 +17,7 @@ from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from collector.config import Login
-from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
+from collector.errors import HostCertificateBad, HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
 from collector.ssh.host_certificate import BadCertificate, HostCertificate
 from collector.ssh.known_hosts import AUTHORITY, REVOKED, Entry, HostKey, Index, fingerprint, name_of
 
@@ -261,7 +261,7 @@ class Trust:
         if any(not entry.marker for entry in self._said(key.blob, {self.name})):
             return
         if fault:
-            raise HostKeyUnknown(f"its {key} has {fault}")
+            raise HostCertificateBad(f"its {key} has {fault}")
         self._refuse(key)
 
     def _said(self, blob: bytes, names: Iterable[str]) -> list[Entry]:
