@@ -42,8 +42,8 @@ SIGNATURES = b"ssh-ed25519,sk-ssh-ed25519@openssh.com,ecdsa-sha2-nistp256,ecdsa-
 WINDOW = 2 * 1024 * 1024
 MOST_PACKET = 256 * 1024
 
-TOKEN = re.compile(rb"(?:: collector-probe |\btoken=)([0-9a-f]{8,})\b")
-"""Where the text that starts the probe names its token."""
+TOKEN = re.compile(rb": collector-probe ([0-9a-f]{16})\n")
+"""The greeting with which the text begins that starts the probe."""
 
 QUESTION = re.compile(rb"^(\d+)((?: [^\n]*)?)\n", re.MULTILINE)
 
@@ -202,7 +202,7 @@ class Connection:
                 self._reply(question[1], question[2])
         elif token := TOKEN.search(said):
             self._token = token[1]
-            self._say(ready(token[1]))
+            self._say(b"\n%s READY %s bash\n" % (self._token, probe.PROTOCOL.encode()))
 
     def _reply(self, number: bytes, files: bytes) -> None:
         self._files = files.split() or self._files
@@ -240,15 +240,6 @@ class Gcm:
         body = padded(payload, 16, 0)
         length = uint32(len(body))
         return length + self._cipher.encrypt(self._nonce(), body, length)
-
-
-def ready(token: bytes) -> bytes:
-    """The READY line, in the first of the forms that were ever spoken that this tree's collector understands."""
-    for form in (b"\n%s READY bash\n", b"\n%s READY 1 bash\n"):
-        line = form % token
-        if probe.find_ready(line, token.decode()):
-            return line
-    raise HangUp("the probe's READY line has a form that is not known here")
 
 
 def ignore(_: Connection, payload: bytes) -> None:
