@@ -84,8 +84,8 @@ def block(results: Results) -> str:
         [(cost.label, cost.ratio, cost.ms["median"], f"{cost.mb:.1f} MB") for cost in costs(results)],
     )
     return f"""\
-One box ({results["host"]}), one run, the same machines and the same data. The {ours.polls:,} polls of ours
-were parsed, rendered and scraped; the answers to the others were not even parsed.
+On {results["host"]}. In the first table all had their turns in one run, on the same
+machines and for the same data; the {ours.polls:,} polls of ours were parsed, rendered and scraped, the others not even parsed.
 
 {peers}
 
