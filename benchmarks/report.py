@@ -85,8 +85,8 @@ def block(results: Results) -> str:
     )
     return f"""\
 On {results["host"]}. In the first table all had their turns in one run, on the same
-machines and for the same data; the {ours.polls:,} polls of ours were parsed, rendered and scraped, those of the others not
-even parsed.
+machines and for the same data; the {ours.polls:,} polls of ours were parsed, rendered and scraped, the others' not even
+parsed.
 
 {peers}
 
