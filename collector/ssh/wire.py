@@ -1,12 +1,19 @@
 """The wire: SSH packets in and out of a socket, as few system calls as can be, and no timers."""
 
 import socket
+from typing import Any
 
+import gevent
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
 
 MOST_PACKET = 256 * 1024
 """Bytes of a packet, as in OpenSSH; paramiko would wait for the 4 GiB that a header can claim."""
+
+AT_A_TIME, BREATHER = 32, 0.001
+"""Packets that are read until everybody else comes to run, and for how many seconds: a read that finds something does
+not wait, so whoever sends faster than we read would have us read for ever.
+"""
 
 MOST_BANNER_LINE = 8192
 """Bytes of a line before the banner, as in OpenSSH."""
@@ -22,12 +29,20 @@ class TunedPacketizer(Packetizer):
         super().__init__(sock)
         self._sock = sock
         self._read = bytearray()
+        self._packets = 0
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer: the deadline of the login covers the handshake."""
 
     def complete_handshake(self) -> None:
         """Stop no timer; paramiko calls this after every packet."""
+
+    def read_message(self) -> Any:
+        """Return the next packet: its number, and what it says. Raises what `read_all` raises."""
+        self._packets += 1
+        if self._packets % AT_A_TIME == 0:
+            gevent.sleep(BREATHER)
+        return super().read_message()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.

@@ -1,0 +1,82 @@
+"""What a machine that means harm can do to the others: nothing. It is asked by nobody but itself, and fails alone."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+from rig.logins import Login
+from rig.polls import OPTIONS
+
+from collector.config import Machine
+from collector.polling import man
+from collector.ssh.connector import Connector
+from collector.ssh.identities import Identities
+from collector.sweep import Post, visit
+
+MakePost = Callable[..., Post]
+
+
+@pytest.fixture
+def post() -> Iterator[MakePost]:
+    """`post(login, timeout=...)`: what polls one machine; hangs up at the end."""
+    with ExitStack() as stack:
+
+        def post(login: Login, **changes: Any) -> Post:
+            made = man(Machine(**{**OPTIONS, **login, **changes}), Connector(Identities(), logins=4))
+            stack.callback(made.session.close)
+            return made
+
+        yield post
+
+
+def failure(post: Post) -> tuple[str, str]:
+    """Poll, and return why that failed: the reason and the text; nothing if it did not."""
+    failed = visit(post).failure
+    return (failed.reason, failed.text) if failed else ("", "")
+
+
+FLOOD = """
+import socket, struct
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    connection, _ = server.accept()
+    connection.sendall(b"SSH-2.0-flood\\r\\n")
+    ignore = struct.pack(">IB", 12, 6) + b"\\x02" + bytes(10)
+    try:
+        while True:
+            connection.sendall(ignore * 5000)
+    except OSError:
+        pass
+"""
+"""A program that sends MSG_IGNORE as fast as it can, until it is hung up on. In our process it would have to wait."""
+
+
+class Flood(NamedTuple):
+    """A flooding server: where it listens."""
+
+    address: tuple[str, int]
+    publics: tuple[str, ...] = ()
+
+
+@contextmanager
+def flood() -> Iterator[Flood]:
+    """Run that program; it must have been hung up on in the end."""
+    with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Flood(("127.0.0.1", int(process.stdout.readline())))
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.limit(20)
+def test_who_sends_faster_than_we_read_is_cut_by_the_deadline(post: MakePost, login: Callable[..., Login]) -> None:
+    """A server that never stops sending packets does not keep everybody else from running, its own deadline included."""
+    with flood() as server:
+        made = post(login(server), login_timeout=0.5)
+
+        assert failure(made) == ("kex", "waited for a key exchange: none within 0.5 s")
