@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from rig.logins import Login
 from rig.polls import OPTIONS
+from rig.servers import BANNER, RawServer, header, says
 
 from collector.config import Machine
 from collector.polling import man
@@ -75,8 +76,17 @@ def flood() -> Iterator[Flood]:
 
 @pytest.mark.limit(20)
 def test_who_sends_faster_than_we_read_is_cut_by_the_deadline(post: MakePost, login: Callable[..., Login]) -> None:
-    """A server that never stops sending packets does not keep everybody else from running, its own deadline included."""
+    """A server that never stops sending packets keeps nobody else from running, its own deadline included."""
     with flood() as server:
         made = post(login(server), login_timeout=0.5)
 
         assert failure(made) == ("kex", "waited for a key exchange: none within 0.5 s")
+
+
+def test_a_packet_is_not_larger_than_anybody_needs(post: MakePost, login: Callable[..., Login]) -> None:
+    """A packet with a number so long that reading it would take everybody's time is refused by its size."""
+    with RawServer(says(BANNER, header(36_004) + bytes(16))) as server:
+        reason, text = failure(post(login(server), login_timeout=5.0))
+
+        assert reason == "kex"
+        assert "a packet of" in text
