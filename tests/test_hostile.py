@@ -1,14 +1,18 @@
 """What a machine that means harm can do to the others: nothing. It is asked by nobody but itself, and fails alone."""
 
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from paramiko.common import MSG_EXT_INFO, MSG_SERVICE_ACCEPT, MSG_USERAUTH_INFO_REQUEST
 from rig.logins import Login
 from rig.polls import OPTIONS
+from rig.scripted import SshServer
 from rig.servers import BANNER, RawServer, header, says
 
 from collector.config import Machine
@@ -90,3 +94,31 @@ def test_a_packet_is_not_larger_than_anybody_needs(post: MakePost, login: Callab
 
         assert reason == "kex"
         assert "a packet of" in text
+
+
+MANY = 2**32 - 1
+
+
+@pytest.mark.limit(20)
+def test_extensions_that_are_not_there(post: MakePost, login: Callable[..., Login]) -> None:
+    """A server that says it has four billion extensions, and sends none, is hung up on at once."""
+    hostile = {MSG_SERVICE_ACCEPT: struct.pack(">BI", MSG_EXT_INFO, MANY)}
+    with SshServer(extra=hostile) as server:
+        reason, text = failure(post(login(server)))
+
+        assert (reason, text) == ("auth", f"waiting for an answer to the login: {LIES}")
+
+
+@pytest.mark.limit(20)
+def test_questions_that_are_not_there(post: MakePost, login: Callable[..., Login], tmp_path: Path) -> None:
+    """A server that says it has four billion questions for a password, and sends none, is hung up on at once."""
+    (tmp_path / "password").write_text("sesame")
+    (tmp_path / "password").chmod(0o600)
+    hostile = {MSG_USERAUTH_INFO_REQUEST: struct.pack(">BIIII", MSG_USERAUTH_INFO_REQUEST, 0, 0, 0, MANY)}
+    with SshServer(extra=hostile, methods="keyboard-interactive", password="sesame") as server:
+        reason, text = failure(post(login(server), password_file=tmp_path / "password"))
+
+        assert (reason, text) == ("auth", f"waiting for an answer to the login: {LIES}")
+
+
+LIES = f"a message that says it has {MANY} items, and has not"

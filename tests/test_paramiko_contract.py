@@ -12,6 +12,7 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.packet import Packetizer
 
 from collector.config.algorithms import ALGORITHMS
+from collector.ssh.auth import TunedAuthHandler
 from collector.ssh.connection import Inbox
 from collector.ssh.transport import EXCHANGES, TunedTransport
 from collector.ssh.trunk import Trunk
@@ -28,6 +29,7 @@ OVERRIDDEN = [
     "_check_banner",
     "_kex_info",
     "_parse_disconnect",
+    "_parse_ext_info",
     "_parse_kex_init",
     "_really_parse_kex_init",
     "_parse_channel_open_failure",
@@ -78,6 +80,17 @@ def test_packetizer_has(name: str) -> None:
 def test_agent_has() -> None:
     """AgentSSH can still be given a socket, and asks it for the keys."""
     assert list(inspect.signature(vars(AgentSSH)["_connect"]).parameters) == ["self", "conn"]
+
+
+def test_handlers_of_ours_are_asked() -> None:
+    """What we check before paramiko reads it comes to us: what handles a message is looked up by its name."""
+    one, other = socket.socketpair()
+    with one, other:
+        transport: Any = TunedTransport(one)
+        handler: Any = TunedAuthHandler(transport)
+
+        assert transport._parse_ext_info in transport._handler_table.values()
+        assert handler._parse_userauth_info_request in handler._handler_table.values()
 
 
 @pytest.mark.parametrize("method", ["auth_none", "auth_publickey", "auth_password", "auth_interactive"])

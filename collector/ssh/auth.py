@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from threading import Event
 
+from paramiko import Message
 from paramiko.agent import AgentKey, AgentSSH
 from paramiko.auth_handler import AuthHandler
 from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType, PartialAuthentication, SSHException
@@ -13,7 +14,7 @@ from paramiko.ssh_exception import AuthenticationException, BadAuthenticationTyp
 from collector.errors import AuthenticationFailed, LocalFailure
 from collector.ssh.identities import AgentIdentity, Identity, KeyIdentity, PasswordIdentity
 from collector.ssh.phase import AUTH, Deadline
-from collector.ssh.transport import TunedTransport
+from collector.ssh.transport import TunedTransport, check_count
 
 Prompts = list[tuple[str, bool]]
 """What a server asks in keyboard-interactive: each a text, and whether the answer may be seen."""
@@ -41,6 +42,14 @@ def log_in(transport: TunedTransport, user: str, identity: Identity, deadline: D
         raise
 
 
+class TunedAuthHandler(AuthHandler):
+    """Paramiko's AuthHandler, which would read as many questions as a server says that there are."""
+
+    def _parse_userauth_info_request(self, m: Message) -> None:
+        check_count(m, 3, 5)
+        super()._parse_userauth_info_request(m)  # type: ignore[misc]  # the stubs have no private names
+
+
 def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], None]) -> None:
     """Make one attempt, and wait for what the server says to it.
 
@@ -49,7 +58,7 @@ def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], Non
     """
     done = Event()
     # As Transport.auth_publickey does it; the other methods of Transport wait for themselves, in steps of 0.1 s.
-    transport.auth_handler = AuthHandler(transport)
+    transport.auth_handler = TunedAuthHandler(transport)
     begin(transport.auth_handler, done)
     done.wait()
     transport.check()

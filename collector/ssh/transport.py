@@ -106,6 +106,10 @@ class TunedTransport(Transport):
         m.get_int()
         self.goodbye = m.get_string().decode("utf-8", "replace")[:200]
 
+    def _parse_ext_info(self, m: Message) -> None:
+        check_count(m, 0, 8)
+        super()._parse_ext_info(m)  # type: ignore[misc]
+
     def _parse_kex_init(self, m: Message) -> None:
         try:
             super()._parse_kex_init(m)  # type: ignore[misc]  # the stubs have no private names
@@ -174,6 +178,22 @@ class TunedTransport(Transport):
         """The host key with which the server has signed the key exchange."""
         key = self.get_remote_server_key()
         return HostKey(key.get_name(), key.asbytes(), key.public_blob.key_blob if key.public_blob else b"")
+
+
+def check_count(m: Message, strings: int, least: int) -> None:
+    """Do nothing if a message has as many items as it says, after some strings; each takes so many bytes at least.
+
+    Paramiko reads as many as it is told, up to 2^32, and takes what is not there for zeros.
+
+    Raises:
+        SSHException: it has not.
+    """
+    for _ in range(strings):
+        m.get_binary()
+    count = m.get_int()
+    if count * least > len(m.get_remainder()):
+        raise SSHException(f"a message that says it has {count} items, and has not")
+    m.rewind()
 
 
 def _algorithms(kinds: Collection[str]) -> set[str]:

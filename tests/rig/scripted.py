@@ -30,7 +30,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -76,6 +76,8 @@ class SshServer:
 
     `password` is the one that it takes. In keyboard-interactive it asks `questions`, one list of (prompt, echo) after
     the other, and takes `password` as the first answer to the first; `answers` are all that it got.
+
+    `extra` are messages that nobody asked for: each is sent right after the first one of a number.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SshServer:
         host_key: paramiko.PKey | None = None,
         password: str | None = None,
         questions: Sequence[Sequence[tuple[str, bool]]] = ((("Password: ", False),),),
+        extra: Mapping[int, bytes] | None = None,
     ) -> None:
         self.refusals = frozenset({refuse} if isinstance(refuse, str) else refuse)
         if not self.refusals <= REFUSALS:
@@ -104,6 +107,7 @@ class SshServer:
         self.commands: list[bytes] = []
         self.password = password
         self.questions = questions
+        self.extra = dict(extra or {})
         self.answers: list[list[str]] = []
         self.greenlets = Pool()
         self._transports: list[_Transport] = []
@@ -164,6 +168,8 @@ class _Transport(paramiko.Transport):
             self.server.stalled.set()
         if not self.server.stalled.is_set():
             super()._send_message(data)  # type: ignore[misc]  # the stubs have no private names
+            if extra := self.server.extra.pop(number, None):
+                super()._send_message(paramiko.Message(extra))  # type: ignore[misc]
             if number == common.MSG_CHANNEL_SUCCESS and self.accepted:
                 self.server.greenlets.spawn(self._run, self.accepted)
                 self.accepted = None
