@@ -172,6 +172,18 @@ def test_no_ssh(name: str, post: Callable[..., Post], login: Callable[..., Login
         assert reason(post(login(server), login_timeout=0.5)) == expected
 
 
+def test_a_connection_that_is_reset_at_once(post: Callable[..., Post], login: Callable[..., Login]) -> None:
+    """A connection that is gone before we have said a word is not waited for until the deadline."""
+    with RawServer(resets) as server:
+        failure = visit(post(login(server), login_timeout=60.0)).failure
+
+        assert failure is not None
+        assert (failure.reason, failure.text) == ("banner", f"waiting for an SSH banner: {CLOSED}")
+
+
+CLOSED = "the other side closed the connection"
+
+
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_no_shell(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
     """A server that speaks SSH but gives no shell fails the poll with the reason of the phase."""

@@ -81,8 +81,14 @@ class TunedTransport(Transport):
         return self._host_key_algorithms
 
     def run(self) -> None:
-        """Read what comes until the connection ends, as Transport does; then let go of what refers to itself."""
-        super().run()
+        """Read what comes until the connection ends, as Transport does; then let go of what refers to itself.
+
+        Whoever waits for the banner is told of the end even where nothing could be read at all.
+        """
+        try:
+            super().run()
+        finally:
+            self.has_banner.set()
         drop_frames(self.saved_exception)
         self._handler_table: dict[int, object] = {}
 
