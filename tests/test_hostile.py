@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from paramiko.common import MSG_EXT_INFO, MSG_SERVICE_ACCEPT, MSG_USERAUTH_INFO_REQUEST
+from paramiko.common import (
+    MSG_CHANNEL_OPEN_SUCCESS,
+    MSG_EXT_INFO,
+    MSG_SERVICE_ACCEPT,
+    MSG_USERAUTH_INFO_REQUEST,
+)
 from rig.logins import Login
 from rig.polls import OPTIONS
 from rig.scripted import SshServer
@@ -122,3 +127,9 @@ def test_questions_that_are_not_there(post: MakePost, login: Callable[..., Login
 
 
 LIES = f"a message that says it has {MANY} items, and has not"
+
+
+def test_a_message_of_an_unknown_number_is_no_bug(post: MakePost, login: Callable[..., Login]) -> None:
+    """What a server makes paramiko stumble over is the server's failure, whoever waits for it, and no bug of ours."""
+    with SshServer(extra={MSG_CHANNEL_OPEN_SUCCESS: b"\xc8"}) as server:
+        assert failure(post(login(server))) == ("channel", "waiting for a channel: KeyError: 200")

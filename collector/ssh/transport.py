@@ -151,12 +151,17 @@ class TunedTransport(Transport):
         error = self.get_exception()
         if self.goodbye is not None:
             raise Disconnected(f"the server said: {self.goodbye}")
-        if error is None:
-            raise EOFError
-        if isinstance(error, (SSHException, OSError, EOFError)):
-            raise error
+        raise EOFError if error is None else error
+
+    def get_exception(self) -> Exception | None:
+        """Return what went wrong, once; of what the server has brought about nothing looks like a bug of ours."""
+        error: Exception | None = super().get_exception()
+        if error is None or isinstance(error, (SSHException, OSError, EOFError)):
+            return error
         # Raised in the transport by what came from the wire: a packet that does not decrypt, a field that is none.
-        raise SSHException(f"{type(error).__name__}: {error}") from error
+        wrapped = SSHException(f"{type(error).__name__}: {error}")
+        wrapped.__cause__ = error
+        return wrapped
 
     def prefer_host_keys(self, known: Collection[str], certificates: bool = False) -> None:
         """Ask first for a host key of a known type, so that a server with several shows one that can be checked.
