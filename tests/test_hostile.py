@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from paramiko.common import (
     MSG_CHANNEL_OPEN_SUCCESS,
+    MSG_DISCONNECT,
     MSG_EXT_INFO,
     MSG_SERVICE_ACCEPT,
     MSG_USERAUTH_INFO_REQUEST,
@@ -18,7 +19,7 @@ from paramiko.common import (
 from rig.logins import Login
 from rig.polls import OPTIONS
 from rig.scripted import SshServer
-from rig.servers import BANNER, RawServer, header, says
+from rig.servers import BANNER, RawServer, closes, header, packet, says
 
 from collector.config import Machine
 from collector.polling import man
@@ -133,3 +134,30 @@ def test_a_message_of_an_unknown_number_is_no_bug(post: MakePost, login: Callabl
     """What a server makes paramiko stumble over is the server's failure, whoever waits for it, and no bug of ours."""
     with SshServer(extra={MSG_CHANNEL_OPEN_SUCCESS: b"\xc8"}) as server:
         assert failure(post(login(server))) == ("channel", "waiting for a channel: KeyError: 200")
+
+
+ESCAPE = "\x1b[2A\x1b[2K256 SHA256:of another \u202e"
+GOODBYE = struct.pack(">BII", MSG_DISCONNECT, 2, len(ESCAPE.encode())) + ESCAPE.encode() + bytes(4)
+TALKERS = {
+    "instead of a banner": says(f"{ESCAPE} Not allowed at this time\r\n".encode(), then=closes),
+    "with its goodbye": says(BANNER, packet(GOODBYE)),
+}
+
+
+@pytest.mark.parametrize("name", TALKERS)
+def test_what_a_server_says_is_harmless_in_a_terminal(name: str, post: MakePost, login: Callable[..., Login]) -> None:
+    """A server cannot move the cursor of whoever reads why it failed, to change what others have shown there."""
+    with RawServer(TALKERS[name]) as server:
+        _, text = failure(post(login(server), login_timeout=0.5))
+
+        assert "?[2A?[2K256 SHA256:of another" in text
+        assert text.isprintable()
+
+
+def test_what_a_server_says_is_short(post: MakePost, login: Callable[..., Login]) -> None:
+    """A server that has a lot to say about a refused login fills no log with it."""
+    with SshServer(refuse="auth", methods="x" * 30_000) as server:
+        _, text = failure(post(login(server)))
+
+        assert "Bad authentication type" in text
+        assert len(text) < 1100

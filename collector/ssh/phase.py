@@ -19,6 +19,9 @@ from paramiko.ssh_exception import (
 from collector import errors
 from collector.errors import PollError
 
+MOST_WORDS = 1000
+"""Characters of what another program has to say about a failure."""
+
 
 class Phase(NamedTuple):
     """What is waited for, and the error of each way to fail.
@@ -95,7 +98,13 @@ def describe(error: Exception) -> str:
         return error.strerror
     if isinstance(error, EOFError) and not error.args:
         return "the other side closed the connection"
-    return " ".join(str(error).split()) or type(error).__name__
+    return shown(str(error), MOST_WORDS) or type(error).__name__
+
+
+def shown(text: str, most: int) -> str:
+    """Render what the other side may have said: one line that a terminal survives, of so many characters at most."""
+    line = " ".join(text.split())[:most]
+    return "".join([letter if letter.isprintable() else "?" for letter in line])
 
 
 class Deadline:

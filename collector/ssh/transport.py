@@ -17,7 +17,7 @@ from paramiko.ssh_exception import IncompatiblePeer, SSHException
 from collector.config.algorithms import ALGORITHMS
 from collector.errors import BadBanner, Throttled, drop_frames
 from collector.ssh.known_hosts import HostKey
-from collector.ssh.phase import BANNER, KEX, Deadline, Disconnected
+from collector.ssh.phase import BANNER, KEX, Deadline, Disconnected, shown
 from collector.ssh.wire import TunedPacketizer
 
 # What goes wrong on a connection becomes an error of ours, said once; paramiko would log each as a traceback.
@@ -99,7 +99,7 @@ class TunedTransport(Transport):
                 line = self.packetizer.readline(0)
                 if line.startswith("SSH-"):
                     break
-                self.greeting = self.greeting or line[:200]
+                self.greeting = self.greeting or shown(line, 200)
             else:
                 raise SSHException(f"no SSH banner in {MOST_BANNER_LINES} lines")
             if not line.startswith(("SSH-2.0-", "SSH-1.99-")) or not line.isascii():
@@ -110,7 +110,7 @@ class TunedTransport(Transport):
 
     def _parse_disconnect(self, m: Message) -> None:
         m.get_int()
-        self.goodbye = m.get_string().decode("utf-8", "replace")[:200]
+        self.goodbye = shown(m.get_string().decode("utf-8", "replace"), 200)
 
     def _parse_ext_info(self, m: Message) -> None:
         check_count(m, 0, 8)

@@ -24,6 +24,7 @@ from paramiko import Channel, Message
 from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_GLOBAL_REQUEST
 from paramiko.ssh_exception import ChannelException, SSHException
 
+from collector.ssh.phase import shown
 from collector.ssh.transport import TunedTransport, hang_up
 
 STREAM_WINDOW = 128 * 1024
@@ -202,7 +203,7 @@ class Trunk(TunedTransport):
     def _parse_channel_open_failure(self, m: Message) -> None:
         """Keep the jump host's own words, which paramiko drops."""
         number, code = m.get_int(), m.get_int()
-        text = " ".join(m.get_string().decode("utf-8", "replace").split())[:200]
+        text = shown(m.get_string().decode("utf-8", "replace"), 200)
         if answered := self.channel_events.pop(number, None):
             self._refusals[number] = ChannelException(code, text)
             self._channels.delete(number)  # type: ignore[attr-defined]
