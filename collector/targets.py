@@ -16,7 +16,7 @@ KNOWN = {
     r"sftp connections only": "the account is for sftp alone (ForceCommand internal-sftp in sshd_config)",
     r"exec: restricted|restricted: cannot|exec: command not allowed": "the account's login shell is a restricted one "
     "(rbash), which may not start /bin/sh; give it another, and restrict the key instead (collector authorize)",
-    r"/bin/sh\W.*(No such file|not found)": "the machine has no /bin/sh",
+    r"/bin/sh\W.{0,100}(No such file|not found)": "the machine has no /bin/sh",
     # Not an echo of the program, which has these words in it.
     r"polls of the collector and for nothing else(?! >)": "the key's line in authorized_keys is of another "
     "version of the collector; put the line there that `collector authorize` prints",
@@ -24,9 +24,13 @@ KNOWN = {
 """What a machine says when it is told to start a shell, and what that means."""
 
 
+MOST_SAID = 4096
+"""Bytes of what a machine said that are looked at, from the beginning and from the end."""
+
+
 def explain(said: bytes | bytearray) -> str:
     """Return what a machine that starts no probe is, if that is known, and the end of what it said."""
-    text = plain(said)
+    text = plain(said if len(said) <= 2 * MOST_SAID else said[:MOST_SAID] + b" " + said[-MOST_SAID:])
     if not text:
         return "it said nothing (a login shell like /bin/false says nothing)"
     known = [meaning for pattern, meaning in KNOWN.items() if re.search(pattern, text, re.IGNORECASE)]

@@ -223,6 +223,9 @@ def test_no_proc(system: str, expected: str, sshd: Callable[..., Sshd], tmp_path
     assert expected in text(standing)
 
 
+LONG = b"/bin/sh " * 30_000
+"""What would take minutes to look through for what follows on `/bin/sh`."""
+
 STRANGERS = {
     "cmd.exe": (
         b"'exec' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n",
@@ -248,6 +251,8 @@ STRANGERS = {
     "no sh": (b"bash: line 1: /bin/sh: No such file or directory\n", "the machine has no /bin/sh"),
     "sftp alone": (b"This service allows sftp connections only.\r\n", "the account is for sftp alone"),
     "binary": (bytes(range(256)) * 4, "it said "),
+    "a long speech": (LONG, "it said "),
+    "a long speech after the error": (b"bad command name exec (line 1 column 1)\r\n" + LONG, "a network device"),
 }
 
 
