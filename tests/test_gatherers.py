@@ -160,6 +160,16 @@ def test_memory_names_parentheses_as_the_agent_does() -> None:
     ]
 
 
+@pytest.mark.limit(20)
+def test_memory_passes_over_names_that_are_too_long() -> None:
+    """A name of 200 kB, which would take minutes to match, costs no time and becomes no series."""
+    text = f"{'a' * 200_000}!: 1 kB\n{'b' * 200_000}: 1 kB\nMemFree: 1 kB\n"
+
+    samples = parse(GATHERERS["memory"], said("memory", text))
+
+    assert ["node_memory_MemFree_bytes"] == [sample.metric.name for sample in samples]
+
+
 def test_one_failure_takes_nothing_from_the_others() -> None:
     """When one gatherer cannot parse, the others' samples are all there and it is named."""
     texts = {"clock": "1.5", "/proc/loadavg": "1 2 3 4/5 6", "/proc/meminfo": "garbage"}

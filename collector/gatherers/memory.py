@@ -10,6 +10,9 @@ FILES = ("/proc/meminfo",)
 MOST_LINES = 100
 """Linux has about 55. A machine that sends more is broken or hostile, and each would be a series."""
 
+LONGEST_NAME = 64
+"""Letters of a line's name. Linux's have up to 17, and a long one takes long to match, and to keep."""
+
 LINE = re.compile(r"([^:\n]*): *([0-9]+)( kB)?")
 FIELD = re.compile(r"(\w+)(?:\((\w+)\))?(\w*)", re.ASCII)
 
@@ -23,7 +26,7 @@ def parse_line(line: str) -> Sample | None:
     if match is None:
         raise ValueError(f"not a line of meminfo: {line!r}")
     field, number, unit = match.groups()
-    gauge = gauge_of(field, bool(unit))
+    gauge = gauge_of(field, bool(unit)) if len(field) <= LONGEST_NAME else None
     return None if gauge is None else gauge(float(number) * (1024.0 if unit else 1.0))
 
 
