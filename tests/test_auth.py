@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from collector.polling import man
 from collector.ssh import identities
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities, KeyIdentity
+from collector.ssh.known_hosts import fingerprint
 from collector.sweep import Post, settle, visit
 
 FORMS = ("RFC4716", "PEM", "PKCS8")
@@ -159,6 +161,27 @@ def test_file_that_is_no_private_key(text: str, tmp_path: Path) -> None:
 
     assert problem(identity(path)) == ("key_file", problem(identity(path))[1])
     assert problem(identity(path))[1].startswith(f"{path} {OTHER_FILES[text]}")
+
+
+def test_public_key_need_not_be_hidden(tmp_path: Path) -> None:
+    """A public key in place of the private one is told as such, although others may read it."""
+    key = make_key(tmp_path / "id")
+    public = key.path.with_name("id.pub")
+    public.chmod(0o644)
+
+    assert problem(identity(public))[1].startswith(f"{public} is a public key; name the private one")
+
+
+def test_key_that_is_refused(shared_sshd: Any, post: Callable[..., Post], tmp_path: Path) -> None:
+    """When the server refuses the key, the text says whose login it was, and which key, by its fingerprint."""
+    key = make_key(tmp_path / "id")
+    shown = fingerprint(b64decode(key.public.split()[1]))
+
+    reason, text = result(post({**shared_sshd.login("sh"), "key_file": key.path}))
+
+    assert reason == "auth"
+    refused = f"the server refused the key {shown}; is it in authorized_keys there?"
+    assert text == f"waiting for an answer to the login as sh: {refused}"
 
 
 def test_wrong_passphrase(tmp_path: Path) -> None:
@@ -388,7 +411,7 @@ def test_password(sshd: Callable[..., Any], post: Callable[..., Post], password_
 
     password_file.write_text("wrong")
     reason, text = result(made)
-    assert (reason, text) == ("auth", "waiting for an answer to the login: the server refused the password")
+    assert (reason, text) == ("auth", "waiting for an answer to the login as sesame: the server refused the password")
     until(lambda: "Failed password" in server.log, "sshd logs the attempt")
     assert server.log.count("Failed ") == 1
 
@@ -423,7 +446,7 @@ def test_keyboard_interactive_of_pam(sshd: Callable[..., Any], post: Callable[..
     assert result(made) == ("up", "")
 
     password_file.write_text("wrong")
-    assert result(made) == ("auth", "waiting for an answer to the login: the server refused the password")
+    assert result(made) == ("auth", "waiting for an answer to the login as sesame: the server refused the password")
     until(lambda: "PAM: Authentication failure" in server.log, "sshd logs the attempt")
     assert server.log.count("PAM: Authentication failure") == 1
 
@@ -518,7 +541,8 @@ def test_no_agent(shared_sshd: Any, post: Callable[..., Post], tmp_path: Path, m
     """Without an agent, or with one that has gone, the failure is `local` and says so."""
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     reason, text = result(post(shared_sshd.login(), agent=True))
-    assert (reason, text) == ("local", "agent = yes, but SSH_AUTH_SOCK is not set, so there is no agent")
+    missing = "agent = yes, but SSH_AUTH_SOCK is not set, so there is no agent"
+    assert (reason, text) == ("local", f"{missing}; start the collector where there is one, or write agent = no")
 
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
     reason, text = result(post(shared_sshd.login(), agent=True))
@@ -566,7 +590,10 @@ def test_silent_agent(
         heart.kill()
         greenlet.join()
 
-    assert (reason, text) == ("auth", "waited for an answer to the login: none within 0.5 s")
+    assert (reason, text) == (
+        "auth",
+        f"waited for an answer to the login as {shared_sshd.login()['user']}: none within 0.5 s",
+    )
     assert ended
     assert len(beats) > 5
 

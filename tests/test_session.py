@@ -285,7 +285,8 @@ def test_no_jump_host(post: Callable[..., Post], login: Callable[..., Login]) ->
     failure = visit(post(there, jumps=(Hop(**there, name="bastion", login_timeout=1.0),))).failure
 
     assert failure is not None
-    assert ("jump", "bastion: refused: waiting for a connection: Connection refused") == (failure.reason, failure.text)
+    text = f"bastion: refused: waiting for a connection to {there['host']} port {there['port']}: Connection refused"
+    assert ("jump", text) == (failure.reason, failure.text)
 
 
 @pytest.mark.needs("root", "namespaces", "tun", "ip")

@@ -13,6 +13,7 @@ from paramiko.ssh_exception import AuthenticationException, BadAuthenticationTyp
 
 from collector.errors import AuthenticationFailed, LocalFailure
 from collector.ssh.identities import AgentIdentity, Identity, KeyIdentity, PasswordIdentity
+from collector.ssh.known_hosts import fingerprint
 from collector.ssh.phase import AUTH, Deadline
 from collector.ssh.transport import TunedTransport, check_count
 
@@ -27,13 +28,13 @@ def log_in(transport: TunedTransport, user: str, identity: Identity, deadline: D
         PollError: of the phase AUTH.
     """
     try:
-        with deadline.during(AUTH):
+        with deadline.during(AUTH._replace(what=f"an answer to the login as {user}")):
             match identity:
                 case KeyIdentity():
-                    attempt(transport, lambda handler, done: handler.auth_publickey(user, identity.key, done))
+                    attempt(transport, lambda handler, done: handler.auth_publickey(user, identity.key, done), identity)
                 case AgentIdentity():
                     with agent_key(identity) as key:
-                        attempt(transport, lambda handler, done: handler.auth_publickey(user, key, done))
+                        attempt(transport, lambda handler, done: handler.auth_publickey(user, key, done), identity)
                 case PasswordIdentity():
                     give_password(transport, user, identity.password)
     except AuthenticationFailed as error:
@@ -50,8 +51,12 @@ class TunedAuthHandler(AuthHandler):
         super()._parse_userauth_info_request(m)  # type: ignore[misc]  # the stubs have no private names
 
 
-def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], None]) -> None:
-    """Make one attempt, and wait for what the server says to it.
+def attempt(
+    transport: TunedTransport,
+    begin: Callable[[AuthHandler, Event], None],
+    shown: KeyIdentity | AgentIdentity | None = None,
+) -> None:
+    """Make one attempt, with a key or with a password, and wait for what the server says to it.
 
     Raises:
         AuthenticationException: it says no.
@@ -71,8 +76,11 @@ def attempt(transport: TunedTransport, begin: Callable[[AuthHandler, Event], Non
             raise AuthenticationException(f"the server wants more than one proof (then {more}), and we have but one")
         case BadAuthenticationType():
             raise refusal
-    shown = "key" if transport.auth_handler.auth_method == "publickey" else "password"
-    raise AuthenticationException(f"the server refused the {shown}")
+    if shown is None:
+        raise AuthenticationException("the server refused the password")
+    # Whom a certificate lets in need not be in authorized_keys.
+    hint = "" if shown.certificate else "; is it in authorized_keys there?"
+    raise AuthenticationException(f"the server refused the key {fingerprint(shown.blob)}{hint}")
 
 
 def give_password(transport: TunedTransport, user: str, password: bytes) -> None:
@@ -119,7 +127,8 @@ def agent_key(identity: AgentIdentity) -> Iterator[AgentKey]:
     """
     path = os.environ.get("SSH_AUTH_SOCK")
     if not path:
-        raise LocalFailure("agent = yes, but SSH_AUTH_SOCK is not set, so there is no agent")
+        missing = "agent = yes, but SSH_AUTH_SOCK is not set, so there is no agent"
+        raise LocalFailure(f"{missing}; start the collector where there is one, or write agent = no")
     with closing(socket.socket(socket.AF_UNIX)) as sock:
         try:
             sock.connect(path)

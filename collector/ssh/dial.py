@@ -6,7 +6,7 @@ from typing import Any
 
 from gevent.monkey import get_original
 
-from collector.ssh.phase import CONNECT, RESOLVE, Deadline
+from collector.ssh.phase import CONNECT, RESOLVE, Deadline, Phase
 
 numeric_getaddrinfo: Callable[..., Sequence[Any]] = get_original("socket", "getaddrinfo")
 
@@ -20,9 +20,9 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
     Raises:
         PollError: none did; it is of the last address.
     """
-    with deadline.during(RESOLVE):
+    with deadline.during(RESOLVE._replace(what=f"an address of {host}")):
         addresses = resolve(host, port)
-    with deadline.during(CONNECT):
+    with deadline.during(connect_to(host, port)):
         for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             sock = socket.socket(family, kind, protocol)
             # An address that does not answer leaves time for those after it: a name can have a broken IPv6 and a good
@@ -41,6 +41,11 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_FOR)
     return sock
+
+
+def connect_to(host: str, port: int) -> Phase:
+    """Return the phase CONNECT, with the name of whom we wait for."""
+    return CONNECT._replace(what=f"a connection to {host} port {port}")
 
 
 def resolve(host: str, port: int) -> Sequence[Any]:

@@ -303,13 +303,14 @@ class Trust:
                 f"its {key} is not in {files}{lacks}; compare it with the machine's own, "
                 f"then let collector trust add a line for {self.name}"
             )
-        text = f"its {key} is not the one that is known: {', '.join(map(str, known))}; {FIND_OUT}"
+        text = f"its {key} is not the one that is known: {', '.join(map(str, known))}; {REPLACE}"
         if not was_quick and key.kind not in {entry.kind for entry in known}:
             raise AnotherKindKnown(text)
         raise HostKeyChanged(text)
 
 
 FIND_OUT = "find out why before you replace it"
+REPLACE = f"{FIND_OUT} (take that line away, and let collector trust add the new one)"
 
 
 def _soon_of(index: Index, name: str) -> list[Entry]:
@@ -323,4 +324,4 @@ def _all_of(index: Index, name: str) -> list[Entry]:
 def _refuse_revoked(said: Iterable[Entry], whose: str) -> None:
     for entry in said:
         if entry.marker == REVOKED:
-            raise HostKeyRevoked(f"{whose} is revoked by {entry.place}")
+            raise HostKeyRevoked(f"{whose} is revoked by {entry.place}; trust it no more, and give the machine another")

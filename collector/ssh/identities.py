@@ -252,8 +252,9 @@ def _certificate_file(files: IdentityFiles) -> Path:
 
 def load_key(path: Path, passphrase_file: Path | None = None) -> PKey:
     """Load a private key: OpenSSH's form, or PEM (PKCS#1, SEC1, PKCS#8). Raises BadIdentity."""
+    # What is no private key is said first: nobody is to hide a public one.
+    refuse_others(path, read_file("key_file", path))
     data = read_private("key_file", path)
-    refuse_others(path, data)
     private = _decrypted(path, data, passphrase_file)
     if isinstance(private, RSAPrivateKey) and private.key_size < LEAST_RSA_BITS:
         few = f"is an RSA key of {private.key_size} bits; take one of {LEAST_RSA_BITS} or more, or {MAKE_ONE}"

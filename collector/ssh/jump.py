@@ -14,8 +14,8 @@ from collector import errors
 from collector.config import Hop, Login
 from collector.errors import SOON, Bug, JumpDown, JumpFailed, PollError
 from collector.pause import Pause
-from collector.ssh.dial import dial
-from collector.ssh.phase import CONNECT, Deadline, Phase
+from collector.ssh.dial import connect_to, dial
+from collector.ssh.phase import Deadline, Phase
 from collector.ssh.slots import Slots
 from collector.ssh.transport import hang_up
 from collector.ssh.trunk import Trunk
@@ -33,8 +33,10 @@ WHY = (
 )
 """What a jump host says of a machine that it cannot connect to: strerror(3) and gai_strerror(3), mostly."""
 
-CONNECT_FAILED = 2
-"""The code of CHANNEL_OPEN_FAILURE with that (RFC 4254 §5.1)."""
+PROHIBITED, CONNECT_FAILED = 1, 2
+"""Codes of CHANNEL_OPEN_FAILURE (RFC 4254 §5.1): it may not be, and what is in `WHY`."""
+
+MAY_WE = "its AllowTcpForwarding and PermitOpen, and the options of our key in its authorized_keys, have to allow it"
 
 OWN_WORDS = (
     errors.HostKeyUnknown,
@@ -116,11 +118,11 @@ class Jump:
 
     def _stream(self, host: str, port: int, deadline: Deadline) -> socket.socket:
         trunk = self._connected(deadline)
-        with deadline.during(CONNECT):
+        with deadline.during(connect_to(host, port)):
             try:
                 return cast(socket.socket, trunk.open_stream(host, port))
             except ChannelException as refusal:
-                raise self._explained(refusal) from None
+                raise self._explained(refusal, host, port) from None
 
     def blame(self, error: PollError) -> PollError:
         """Return the error to tell of a machine behind it: the jump host's, if that has died or gives no answer."""
@@ -206,11 +208,11 @@ class Jump:
             self._told = error.reason
             log.warning("jump down", extra={"jump": self.name, "reason": error.reason, "text": str(error)})
 
-    def _explained(self, refusal: ChannelException) -> PollError:
+    def _explained(self, refusal: ChannelException, host: str, port: int) -> PollError:
         """Return the error of a machine to which the jump host does not let us through."""
-        text = f"the jump host {self.name} said: {refusal.text}"
+        text = f"the jump host {self.name} said of {host} port {port}: {refusal.text}"
         if refusal.code == CONNECT_FAILED:
             for pattern, kind in WHY:
                 if pattern.search(refusal.text):
                     return kind(text)
-        return JumpFailed(text)
+        return JumpFailed(f"{text}; {MAY_WE}" if refusal.code == PROHIBITED else text)

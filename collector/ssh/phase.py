@@ -75,7 +75,7 @@ def _kind(phase: Phase, error: Exception) -> type[PollError] | None:  # noqa: PL
             return errors.Unreachable
         case OSError() if error.errno in LOCAL:
             return errors.LocalFailure
-        case Disconnected() if phase is AUTH:
+        case Disconnected() if phase.cut is errors.AuthenticationFailed:
             return errors.AuthenticationFailed
         case OSError() | EOFError():
             return phase.broken
