@@ -601,6 +601,8 @@ def test_nearest_name() -> None:
     """The nearest name is proposed; where none is near all of them are told."""
     assert "did you mean memory?" == nearest("memmory", GATHERERS)
     assert "there are: load, memory, time" == nearest("disk", GATHERERS)
+    names = [f"web{number:03}" for number in range(120)]
+    assert f"there are: {', '.join(names[:50])} and 70 more" == nearest("x", names)
 
 
 # Many machines.

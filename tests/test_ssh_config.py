@@ -384,6 +384,25 @@ def test_problems_name_the_line_of_ssh_config(write: Write, tmp_path: Path) -> N
     )
 
 
+def test_file_that_is_not_there(home: Path, tmp_path: Path) -> None:
+    """Where ssh_config is not there, the usual key is not missed: perhaps another one would be named in it."""
+    (home / ".ssh" / "id_ed25519").unlink()
+
+    (found,) = failures(tmp_path, "[web1]\nhost = web1\nssh_config = ~/missing\n")
+
+    assert found.startswith(f"{tmp_path}/collector.ini:3: [web1] ssh_config: {home}/missing: No such file")
+
+
+def test_key_of_a_jump_host(write: Write, home: Path, tmp_path: Path) -> None:
+    """Where a jump host has no key, that is told of the line which names it."""
+    file = write("Host web1\n    IdentityFile ~/.ssh/id_ed25519.old\n    ProxyJump hop\n")
+    (home / ".ssh" / "id_ed25519").rename(home / ".ssh" / "id_ed25519.old")
+
+    (found,) = failures(tmp_path, f"[web1]\nhost = web1\nssh_config = {file}\n")
+
+    assert found.startswith(f"{file}:3: ProxyJump: {home}/.ssh/id_ed25519: No such file or directory; make a key")
+
+
 def test_disabled_machine_is_not_looked_up(write: Write, tmp_path: Path) -> None:
     """A machine that is not enabled is not looked up."""
     write("Match exec x\n")

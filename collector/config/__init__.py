@@ -254,7 +254,7 @@ def _ask_ssh_config(
         return settings
     if fault := file_fault(file.value):
         problems.append((file.place("ssh_config"), f"{file.value}: {fault}; {FILES['ssh_config']}"))
-        return settings
+        return _without_key(settings)
     settings = dict(settings)
     given = {option: settings[option].text for option in ("user", "port") if _is_set(option, settings)}
     for option, (place, text, fault) in texts(file.value, host.value, problems, **given).items():
@@ -271,6 +271,12 @@ def _ask_ssh_config(
             problems.append((place, str(error)))
         settings[option] = Setting(place, place.line, text, value)
     return settings
+
+
+def _without_key(settings: Settings) -> Settings:
+    """Take away the key that nobody has set: what may name another cannot be read, and that is noted."""
+    key = settings["key_file"]
+    return settings if key.line else settings | {"key_file": key._replace(value=None)}
 
 
 def _is_set(option: str, settings: Settings) -> bool:

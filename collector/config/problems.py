@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+MOST_NAMED = 50
+
 
 class Place(NamedTuple):
     """Where something is said; what does not apply is empty."""
@@ -34,7 +36,10 @@ def in_order(problems: Problems, files: Iterable[Path]) -> list[str]:
 def nearest(word: str, words: Collection[str]) -> str:
     """Return what to say of a word that is none of `words`."""
     close = difflib.get_close_matches(word, words, 1)
-    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(words))}"
+    if close:
+        return f"did you mean {close[0]}?"
+    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
+    return f"there are: {', '.join(sorted(words)[:MOST_NAMED])}{more}"
 
 
 def quoted(text: str) -> str:

@@ -109,7 +109,10 @@ class Ways:
             return {**machine, "jump": NO_JUMP}
         inherited = {option: value for option, value in machine.items() if option not in OF_ONE_HOST}
         given = {option: jump._replace(text=str(value), value=value) for option, value in own.items()}
-        return self._ask_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
+        settings = self._ask_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
+        key = settings["key_file"]
+        # Where nobody has set a key, what is wrong with the usual one is told of the line that wants it.
+        return settings if key.line else settings | {"key_file": key._replace(section=jump.section, line=jump.line)}
 
     def _written(self, hop: str) -> dict[str, object]:
         """Return what a hop that is no section says by itself; ValueError if it is none."""
