@@ -6,7 +6,7 @@ from pathlib import Path
 from collector import authorize
 from collector.daemon import read
 from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown
-from collector.once import FAILED, choose, sweep
+from collector.once import FAILED, MOST_TEXT, choose, sweep
 from collector.probe import FORCED
 from collector.report import GREEN, RED, YELLOW, Table, one_line, seconds
 from collector.snapshot import Standing
@@ -52,7 +52,7 @@ def run(path: Path, sections: Sequence[str], connect: bool) -> int:
         failed = failed or not standing.up
         table.row(cells, RED if not standing.up else YELLOW if problems else GREEN)
         for problem in problems:
-            print(f"  {one_line(problem, 400)}")
+            print(f"  {one_line(problem, MOST_TEXT)}")
     return FAILED if failed else 0
 
 

@@ -27,9 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        print(f"collector: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"collector: {where}{error.strerror or error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
+        print(file=sys.stderr)
         return 130
 
 
@@ -62,35 +64,52 @@ def parser() -> argparse.ArgumentParser:
     sections = argparse.ArgumentParser(add_help=False)
     sections.add_argument("sections", nargs="*", metavar="SECTION", help="machines; all unless told")
 
-    top = argparse.ArgumentParser(prog="collector", description=DESCRIPTION)
+    top = argparse.ArgumentParser(prog="collector", description=DESCRIPTION, epilog=EXIT_CODES)
     top.add_argument("--version", action="version", version=f"collector {version('collector')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("run", parents=[configured], help="poll and serve, for ever", description=daemon.run.__doc__)
-    check_parser = commands.add_parser("check", parents=[configured, sections], help="check the configuration")
-    check_parser.add_argument(
-        "--connect", action="store_true", help="log in to each machine, once, and show how that went"
-    )
-    once_parser = commands.add_parser(
-        "once", parents=[configured, sections], help="poll once, now, and print what came"
-    )
+
+    def add(name: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text, more = COMMANDS[name]
+        description = f"{text[0].upper()}{text[1:]}. {more}"
+        return commands.add_parser(name, parents=parents, help=text, description=description, epilog=EXIT_CODES)
+
+    add("run", configured)
+    check_parser = add("check", configured, sections)
+    check_parser.add_argument("--connect", action="store_true", help="log in to each machine, and show how that went")
+    once_parser = add("once", configured, sections)
     once_parser.add_argument("--format", choices=once.FORMATS, default="table", help="how to print it (table)")
-    trust_parser = commands.add_parser(
-        "trust", parents=[configured, sections], help="show the host keys of unknown machines, ask, and add them"
-    )
+    trust_parser = add("trust", configured, sections)
     trust_parser.add_argument(
         "--yes-from", type=Path, metavar="FILE", help="ask nothing, add the keys whose fingerprints this file has"
     )
-    commands.add_parser(
-        "authorize", parents=[configured, sections], help="print lines for authorized_keys that restrict our keys"
-    )
-    demo_parser = commands.add_parser(
-        "demo", parents=[common], help="poll a fleet on this machine, made for the purpose"
-    )
+    add("authorize", configured, sections)
+    demo_parser = add("demo", common)
     demo_parser.add_argument("--machines", type=demo.machines, default=6, metavar="N", help="how many (6)")
     demo_parser.add_argument(
-        "--listen", default="127.0.0.1:9822", metavar="ADDR", help="where to serve (127.0.0.1:9822)"
+        "--listen", type=demo.address, default="127.0.0.1:9822", metavar="ADDR", help="where to serve (127.0.0.1:9822)"
     )
     return top
 
 
 DESCRIPTION = "Time, memory and load of machines without an agent: over kept SSH sessions, as Prometheus metrics."
+
+EXIT_CODES = "Exit codes: 0 good, 1 something failed, 2 bad configuration or arguments."
+
+COMMANDS = {
+    "run": ("poll and serve, for ever", "SIGHUP reads the configuration anew; SIGTERM and Ctrl-C end it."),
+    "check": ("check the configuration", "All that is wrong is said at once, with file and line."),
+    "once": ("poll once, now, and print what came", "A running collector is neither needed nor disturbed."),
+    "trust": (
+        "show the host keys of unknown machines, ask, and add them",
+        "It goes as far as the key exchange, and logs in to jump hosts alone.",
+    ),
+    "authorize": (
+        "print lines for authorized_keys that restrict our keys",
+        "A key with such a line can answer polls and do nothing else. No machine is asked.",
+    ),
+    "demo": (
+        "poll a fleet on this machine, made for the purpose",
+        "It needs no configuration, and is gone with Ctrl-C.",
+    ),
+}
+"""What each command does: in the list of all, and what its own help says besides."""

@@ -22,6 +22,7 @@ from paramiko import Channel, Ed25519Key, PKey, ServerInterface
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEEDED
 
 from collector import daemon
+from collector.config import values
 from collector.probe import COMMAND
 from collector.ssh.known_hosts import lines
 from collector.ssh.transport import TunedTransport, hang_up
@@ -48,6 +49,15 @@ def machines(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MOST:
         raise argparse.ArgumentTypeError(f"not a number of machines, 1 to {MOST}: {text!r}")
     return int(text)
+
+
+def address(text: str) -> str:
+    """Return an address that `listen` takes. Raises what argparse reports."""
+    try:
+        values.listen(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def run(count: int, listen: str) -> int:

@@ -26,6 +26,9 @@ FORMATS = ("table", "json", "prometheus")
 
 FAILED = 1
 
+MOST_TEXT = 1000
+"""Characters of what is said of a failure: its end says what to do."""
+
 
 def run(path: Path, sections: Sequence[str], form: str) -> int:
     """Poll the machines of a configuration once and print what they said; return the exit code. Raises ConfigError."""
@@ -55,7 +58,7 @@ def chosen(config: Config, sections: Sequence[str]) -> list[Machine]:
     """
     names = {machine.name for machine in config.machines}
     problems = [
-        f"{config.files[0]}: [{name}]: no such machine; {nearest(name, names)}"
+        f"{config.files[0]}: [{name}]: no such machine, or enabled = no; {nearest(name, names)}"
         for name in sections
         if name not in names
     ]
@@ -103,7 +106,7 @@ def print_table(posts: Sequence[Post], began: float) -> None:
         assert snapshot is not None
         table.row(row(standing.machine.name, snapshot), GREEN if snapshot.failure is None else RED)
         if snapshot.failure:
-            print(f"  {one_line(snapshot.failure.text, 400)}")
+            print(f"  {one_line(snapshot.failure.text, MOST_TEXT)}")
     sequential = sum(post.standing.snapshot.seconds for post in posts if post.standing.snapshot)
     took = monotonic() - began
     print(f"{len(posts)} machine{'s' * (len(posts) != 1)} in {took:.2f} s (one after another: {sequential:.2f} s)")

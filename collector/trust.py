@@ -69,7 +69,7 @@ def run(path: Path, sections: Sequence[str], yes_from: Path | None) -> int:
                 left += bool(found.errors) or len(good) < len(found.keys)
         finally:
             add_all(trusted)
-    print(f"{known} known, {added} added, {left} refused or not reached")
+    print(f"{known} known, {added} added, {left} not added")
     return FAILED if left else 0
 
 
@@ -219,6 +219,7 @@ def choose(found: Found, vouched: Vouched | None) -> list[HostKey]:
         answer = input(f"Add {keys} of {machine.name} to {machine.known_hosts[0]}? [y/N] ")
     except EOFError:
         answer = ""
+        print()
     return found.keys if answer.strip().lower() in ("y", "yes") else []
 
 

@@ -296,9 +296,8 @@ def test_the_longest_line_is_taken(server: str, tmp_path: Path, key: Key) -> Non
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`collector authorize` prints one line a key, for all machines or those named, and nothing else."""
+    """`collector authorize` prints one line a key, for all machines or those named, and needs no known_hosts."""
     keys = [make_key(tmp_path / name, kind) for name, kind in (("a", "ed25519"), ("b", "ecdsa"))]
-    (tmp_path / "known_hosts").touch()
     sections = {f"ssh{number}": {"host": "h", "key_file": keys[number // 2].path} for number in range(4)}
     ini = write_ini(tmp_path / "collector.ini", sections, defaults={"known_hosts": tmp_path / "known_hosts"})
 

@@ -20,6 +20,8 @@ from rig.scripted import SshServer, shell
 from rig.sshd import Sshd, loopback
 from rig.wait import until
 
+from collector import cli
+
 
 class Daemon:
     """`collector …` in a process of its own; `log` is what it has written to standard error."""
@@ -227,6 +229,7 @@ def test_port_in_use_is_exit_1(start: Callable[..., Daemon]) -> None:
         daemon = start("demo", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
 
         assert daemon.process.wait(20) == 1
+    assert "collector: cannot listen on 127.0.0.1:" in daemon.log
     assert "Address already in use" in daemon.log
     assert "Traceback" not in daemon.log
 
@@ -327,10 +330,22 @@ def test_no_configuration(collector: Run) -> None:
 
 
 def test_version_and_help(collector: Run) -> None:
-    """`--version` names the version, and every command has a help."""
+    """`--version` names the version, and every command has a help, which tells what the list of all does and more."""
     assert re.fullmatch(r"collector \d+\.\d+\.\d+\n", collector("--version").stdout)
-    for command in ("run", "check", "once", "demo"):
-        assert "--log-format" in collector(command, "--help").stdout
+    every = collector("--help").stdout
+    for command, (text, _) in cli.COMMANDS.items():
+        own = collector(command, "--help").stdout
+        assert "--log-format" in own
+        assert "Exit codes: 0 good" in own
+        assert " ".join(own.split()).count(text[1:]) == " ".join(every.split()).count(text) == 1
+
+
+def test_where_the_demo_cannot_listen(collector: Run) -> None:
+    """What the demo is told that is no address is an error of its own argument, not of a file that it makes."""
+    done = collector("demo", "--listen", "nowhere")
+
+    assert done.returncode == 2
+    assert "argument --listen: not an address and a port: 'nowhere'; write 127.0.0.1:9822" in done.stderr
 
 
 def test_jump_hosts(start: Callable[..., Daemon], sshd: Callable[..., Sshd], tmp_path: Path) -> None:

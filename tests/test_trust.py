@@ -65,7 +65,7 @@ def test_without_anybody_to_ask(ini: Callable[..., Path], tmp_path: Path) -> Non
         assert 1 == done.returncode
         assert f"web1, {host} port {port}:\n  256 {prints(*server.publics)[0]} web1 (ECDSA)\n" in done.stdout
         assert "no --yes-from FILE" in done.stdout
-        assert "0 known, 0 added, 1 refused or not reached" in done.stdout
+        assert "0 known, 0 added, 1 not added" in done.stdout
         assert 0 == server.logins
     assert not (tmp_path / "known_hosts").exists()
 
@@ -84,14 +84,14 @@ def test_yes_from(ini: Callable[..., Path], tmp_path: Path) -> None:
         done = trust(path, "--yes-from", str(tmp_path / "vouched"))
 
         assert 1 == done.returncode
-        assert "0 known, 3 added, 2 refused or not reached" in done.stdout
+        assert "0 known, 3 added, 2 not added" in done.stdout
         assert 2 == done.stdout.count("nobody vouches for it")
         index = Index(path, (tmp_path / "known_hosts").read_bytes())
         known = {name for name, server in servers.items() if index.of(host_name(*server.address))}
         assert {"any", "named", "listed"} == known
 
         again = trust(path, "any", "named", "listed")
-        assert (0, "3 known, 0 added, 0 refused or not reached\n") == (again.returncode, again.stdout)
+        assert (0, "3 known, 0 added, 0 not added\n") == (again.returncode, again.stdout)
 
 
 def test_changed_and_revoked_keys_are_never_replaced(ini: Callable[..., Path], tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_changed_and_revoked_keys_are_never_replaced(ini: Callable[..., Path], t
 
     assert 1 == done.returncode
     assert ["host_key_changed", "host_key_revoked", "banner"] == re.findall(r"^  (\w+): ", done.stdout, re.MULTILINE)
-    assert "0 known, 0 added, 3 refused or not reached" in done.stdout
+    assert "0 known, 0 added, 3 not added" in done.stdout
     assert before == file.read_bytes()
 
 
