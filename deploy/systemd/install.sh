@@ -112,9 +112,10 @@ tell_next() {
     fi
     cat <<END
 Installed $root$opt, $root$units/collector.service and an example, $root$etc/collector.ini. What is next, as root:
-    ssh-keygen -t ed25519 -N '' -C collector -f $etc/ssh_key
-    (append $etc/ssh_key.pub to ~monitor/.ssh/authorized_keys of each machine)
-    editor $etc/collector.ini
+    cd $etc
+    ssh-keygen -t ed25519 -N '' -C collector -f ssh_key
+    (append ssh_key.pub to ~monitor/.ssh/authorized_keys of each machine)
+    editor collector.ini
     CREDENTIALS_DIRECTORY=$etc $opt/bin/collector trust      and compare the fingerprints with the machines' own
     CREDENTIALS_DIRECTORY=$etc $opt/bin/collector check --connect
     systemctl enable --now collector
