@@ -1,74 +1,24 @@
 """The daemon as a process: started, asked, reloaded by signal and by HTTP, stopped, and refused when it cannot run."""
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
+from rig.daemon import Daemon
 from rig.logins import Login, write_ini
 from rig.scripted import SshServer, shell
 from rig.sshd import Sshd, loopback
 from rig.wait import until
 
 from collector import cli
-
-
-class Daemon:
-    """`collector …` in a process of its own; `log` is what it has written to standard error."""
-
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
-        argv = [sys.executable, "-m", "collector", *arguments]
-        self._log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(argv, stdout=file, stderr=file, env=os.environ | environment)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    @property
-    def log(self) -> str:
-        """What it said so far."""
-        return self._log.read_text()
-
-    def url(self, path: str) -> str:
-        """The address of a page, once it serves."""
-        (found,) = until(lambda: re.findall(r"serving (http://[^/]+)/", self.log), "it serves")
-        return f"{found}{path}"
-
-    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
-        """Status and text of a page."""
-        try:
-            with urllib.request.urlopen(urllib.request.Request(self.url(path), method=method)) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def metric(self, line: str) -> float | None:
-        """The value of a series of /metrics; None if it is not there."""
-        for found in self.get("/metrics")[1].splitlines():
-            if found.startswith(f"{line} "):
-                return float(found.split()[-1])
-        return None
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, and return the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(10)
 
 
 @pytest.fixture

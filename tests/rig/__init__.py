@@ -11,6 +11,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     sshd.py        Sshd: a real OpenSSH server with such users
     others.py      Dropbear, AsyncSsh, TinySsh: other real servers (inetd.py and asyncssh_server.py are their programs)
     shells.py      login shells, each as a user
+    daemon.py      Daemon: the daemon as a process
     polls.py       poll(login): a machine polled, as the daemon does it
     matrix.py      Matrix: a table in a document, each cell of which a test answers for
     servers.py     RawServer: servers that never get as far as SSH

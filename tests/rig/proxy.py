@@ -9,6 +9,7 @@
         proxy.down.hold(); proxy.down.flow()        # one way stands still (a peer that stops reading: up.hold())
         proxy.blackhole(); proxy.restore()          # both ways
         proxy.hang_up(); proxy.reset()              # all connections end now: FIN, RST
+        proxy.close(); proxy.listen()               # new connections are refused; and taken again
 
 All of it can change while connections are open. `connections` counts those taken, `open` those not ended yet,
 `up.bytes` and `down.bytes` what went through. A delay delays and does not narrow: what is sent together arrives
@@ -68,12 +69,14 @@ class Proxy:
         self.cut_by_reset = False
         self.connections = 0
         self._relays: set[_Relay] = set()
-        self._server = StreamServer(("127.0.0.1", 0), self._serve, spawn=Pool())
+        self._port = 0
+        self._pool = Pool()
+        self._server: StreamServer
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        return "127.0.0.1", self._server.server_port or 0
+        return "127.0.0.1", self._port
 
     @property
     def open(self) -> int:
@@ -98,8 +101,18 @@ class Proxy:
         """End all connections, both ends, by an RST."""
         self._end_all(reset=True)
 
-    def __enter__(self) -> Self:
+    def close(self) -> None:
+        """Listen no more; the connections that there are go on."""
+        self._server.close()
+
+    def listen(self) -> None:
+        """Listen again, where it did before."""
+        self._server = StreamServer(("127.0.0.1", self._port), self._serve, spawn=self._pool)
         self._server.start()
+
+    def __enter__(self) -> Self:
+        self.listen()
+        self._port = self._server.server_port or 0
         return self
 
     def __exit__(

@@ -1,0 +1,63 @@
+"""Every row of the matrix: a fault befalls one machine, and nobody else notices."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig.matrix import Matrix
+from rig.sshd import Sshd
+
+from faults import answers, connections, handshakes, logins
+from faults.fault import Fault
+from faults.ward import Seen, observe
+
+pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "sshd")
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
+COLUMNS = ("reason", "found", "up again")
+
+WARDS: Mapping[str, Mapping[str, Fault]] = {
+    "Connections": connections.FAULTS,
+    "Handshakes": handshakes.FAULTS,
+    "Logins": logins.FAULTS,
+    "Answers": answers.FAULTS,
+}
+TABLES = {ward: Matrix(DOCUMENT, ward, tuple(faults), COLUMNS) for ward, faults in WARDS.items()}
+ROWS = [pytest.param(ward, name, id=f"{ward}: {name}") for ward, faults in WARDS.items() for name in faults]
+
+
+@pytest.fixture(scope="module")
+def seen(
+    request: pytest.FixtureRequest, shared_sshd: Sshd, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Seen]:
+    """`seen(ward, name)`: what was seen of a fault; those of its ward that are to be tested too befall with it."""
+    wanted: dict[str, dict[str, Fault]] = {}
+    for item in request.session.items:
+        ward, name = (getattr(item, "callspec", None) and item.callspec.params.get(key) for key in ("ward", "name"))
+        if ward in WARDS:
+            wanted.setdefault(ward, {})[name] = WARDS[ward][name]
+    outcomes: dict[str, dict[str, Seen]] = {}
+
+    def seen(ward: str, name: str) -> Seen:
+        if ward not in outcomes:
+            outcomes[ward] = observe(wanted[ward], shared_sshd, tmp_path_factory.mktemp("ward"))
+        return outcomes[ward][name]
+
+    return seen
+
+
+@pytest.mark.parametrize(("ward", "name"), ROWS)
+def test_fault(ward: str, name: str, seen: Callable[[str, str], Seen], regen: bool) -> None:
+    """Its poll ends in time and says why, its data go, the others and the daemon do not notice, and it heals."""
+    outcome = seen(ward, name)
+
+    assert not outcome.problems, "\n".join(outcome.problems)
+    for column, text in zip(COLUMNS, (outcome.reasons, outcome.found, outcome.over), strict=True):
+        TABLES[ward].check(name, column, text, regen)
+
+
+def test_the_table_has_no_row_without_a_test() -> None:
+    """The tables of docs/faults.md have the rows that are tested, in their order, and no others."""
+    for ward, table in TABLES.items():
+        assert list(WARDS[ward]) == list(dict.fromkeys(row for row, _ in table.cells()))
