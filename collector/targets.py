@@ -30,6 +30,7 @@ MOST_SAID = 4096
 
 def explain(said: bytes | bytearray) -> str:
     """Return what a machine that starts no probe is, if that is known, and the end of what it said."""
+    # Searching through all that a machine can say would keep every other machine waiting.
     text = plain(said if len(said) <= 2 * MOST_SAID else said[:MOST_SAID] + b" " + said[-MOST_SAID:])
     if not text:
         return "it said nothing (a login shell like /bin/false says nothing)"

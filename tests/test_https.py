@@ -12,11 +12,11 @@ from typing import Any
 import bcrypt
 import pytest
 import yaml
+from rig.daemon import Daemon
 from rig.logins import Login, write_ini
 from rig.needs import program
 from rig.scripted import SshServer, shell
 from rig.wait import until
-from test_daemon import Daemon
 from test_prometheus import Prometheus, running, write_configuration
 
 from collector.config.web import load

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from faults import answers, handshakes, logins
+from rig.daemon import Daemon
 from rig.keys import make_key
 from rig.logins import Login, write_ini
 from rig.needs import program
@@ -21,8 +23,6 @@ from rig.scripted import SshServer, shell
 from rig.servers import BANNER, RawServer, closes, kexinit, says
 from rig.users import PASSWORD
 from rig.wait import until
-from test_daemon import Daemon
-from test_session import ALTERED, RAW, SCRIPTED
 
 from collector import exposition
 from collector.config import IdentityFiles, Machine, load
@@ -102,11 +102,11 @@ def fleet(login: Callable[..., Login], planted: Planted, crashes: list[str]) -> 
             methods = {"methods": "publickey,password", "password": PASSWORD}
             add(name, login(stack.enter_context(SshServer(**methods | dict(behaviour)))))
 
-        for name, (behaviour, _) in RAW.items():
+        for name, (behaviour, _) in handshakes.SERVERS.items():
             add(name, login(stack.enter_context(RawServer(behaviour))))
-        for name, (options, _) in SCRIPTED.items():
+        for name, (options, _) in {**handshakes.SCRIPTED, **logins.SCRIPTED}.items():
             serve(name, options)
-        for name, (alter, _) in ALTERED.items():
+        for name, (alter, _) in answers.ALTERED.items():
             serve(name, {"script": shell(alter)})
         serve("good", {"script": shell()})
         serve("wrong password", {"script": shell(), "password": "another"})

@@ -1,4 +1,4 @@
-"""A session against real and false servers: one login kept, and every reason of a failed poll provoked for real."""
+"""A session against real and false servers: one login kept. What fails a poll is in faults/."""
 
 import gc
 import re
@@ -9,20 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-import gevent
 import pytest
 from rig.link import Link
 from rig.logins import Login
-from rig.proxy import Proxy
-from rig.scripted import SshServer, exits, floods, shell
-from rig.scripted import says as script_says
-from rig.servers import RawServer, closes, drips, http, preamble, resets, says, says_nothing
+from rig.scripted import SshServer, shell
+from rig.servers import RawServer, resets
 from rig.users import User
 from rig.wait import until
 
 from collector import errors
 from collector.config import Hop, Machine
-from collector.errors import PollError
 from collector.gather import Reader
 from collector.pause import Pause
 from collector.polling import man
@@ -30,8 +26,6 @@ from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
 from collector.ssh.transport import TunedTransport
 from collector.sweep import Post, visit
-
-Chunks = Iterator[bytes]
 
 
 def machine(login: Login, **changes: Any) -> Machine:
@@ -67,111 +61,6 @@ def reason(post: Post) -> str:
     return failure.reason if failure else "up"
 
 
-# The first login of a session: what a server can do wrong before it has a shell.
-
-RAW = {
-    "no banner": (says_nothing, "banner"),
-    "closes at once": (closes, "banner"),
-    "resets at once": (resets, "banner"),
-    "drips without an end of line": (drips(), "banner"),
-    "lines without end": (preamble(), "banner"),
-    "SSH 1": (says(b"SSH-1.5-old\r\n"), "banner"),
-    "a web server": (http, "banner"),
-    "OpenSSH 9.8 with penalties": (says(b"Not allowed at this time\r\n", then=closes), "throttled"),
-    "OpenSSH with MaxStartups": (says(b"Exceeded MaxStartups\r\n", then=closes), "throttled"),
-    "a banner and nothing more": (says(b"SSH-2.0-x\r\n"), "kex"),
-    "a banner and the end": (says(b"SSH-2.0-x\r\n", then=closes), "kex"),
-    "a packet of 4 GiB": (says(b"SSH-2.0-x\r\n\xff\xff\xff\xff" + b"\0" * 64), "kex"),
-    "garbage packets": (says(b"SSH-2.0-x\r\n" + b"\0\0\0\x0c\x04\xff" + b"\0" * 64), "kex"),
-}
-
-SCRIPTED: dict[str, tuple[dict[str, Any], str]] = {
-    "silent in the key exchange": ({"stall": "kex"}, "kex"),
-    "silent after our key": ({"stall": "kex reply"}, "kex"),
-    "silent before new keys": ({"stall": "newkeys"}, "kex"),
-    "silent before the login": ({"stall": "service"}, "auth"),
-    "silent in the login": ({"stall": "auth"}, "auth"),
-    "refuses the key": ({"refuse": "auth"}, "auth"),
-    "wants a password": ({"refuse": "auth", "methods": "password"}, "auth"),
-    "silent about the channel": ({"stall": "channel"}, "channel"),
-    "refuses the channel": ({"refuse": "channel"}, "channel"),
-    "silent about the program": ({"stall": "exec"}, "channel"),
-    "refuses the program": ({"refuse": "exec"}, "channel"),
-    "a program that ends": ({"script": exits(1)}, "shell"),
-    "a program that says no": ({"script": script_says(b"This account is not available.\n", then=exits(1))}, "shell"),
-    "a program that says nothing": ({}, "shell"),
-    "a program that never stops": ({"script": floods()}, "shell"),
-}
-
-
-def ready(chunks: Chunks) -> Iterator[bytes]:
-    """All up to the READY line, which comes in as many pieces as the shell likes."""
-    for chunk in chunks:
-        yield chunk
-        if chunk.endswith((b"bash\n", b"sh\n")):
-            return
-
-
-def nothing_more(chunks: Chunks) -> Iterator[bytes]:
-    """READY, and then silence."""
-    yield from ready(chunks)
-    gevent.sleep(60)
-
-
-def half(chunks: Chunks) -> Iterator[bytes]:
-    """READY, half an answer, the end."""
-    yield from ready(chunks)
-    yield next(chunks)[:40]
-
-
-def another_number(chunks: Chunks) -> Iterator[bytes]:
-    """READY, and an answer to a question that was not asked."""
-    yield from ready(chunks)
-    yield next(chunks).replace(b" 1\n", b" 2\n")
-    gevent.sleep(60)
-
-
-def a_file_less(chunks: Chunks) -> Iterator[bytes]:
-    """READY, and an answer that lacks a file."""
-    yield from ready(chunks)
-    yield next(chunks).replace(b"\x1d", b" ", 1)
-    gevent.sleep(60)
-
-
-def no_end(chunks: Chunks) -> Iterator[bytes]:
-    """READY, and an answer without end."""
-    yield from ready(chunks)
-    next(chunks)
-    while True:
-        yield b"y" * 16384
-
-
-def trickle(chunks: Chunks) -> Iterator[bytes]:
-    """READY, and an answer of ten bytes a second."""
-    yield from ready(chunks)
-    for byte in next(chunks):
-        yield bytes([byte])
-        gevent.sleep(0.1)
-
-
-ALTERED = {
-    "silence": (nothing_more, "timeout"),
-    "half an answer": (half, "closed"),
-    "another number": (another_number, "timeout"),
-    "a file less": (a_file_less, "protocol"),
-    "an answer without end": (no_end, "output_too_large"),
-    "a trickle": (trickle, "timeout"),
-}
-
-
-@pytest.mark.parametrize("name", RAW)
-def test_no_ssh(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """A server that never gets as far as a key exchange fails the poll with its own reason, within the deadline."""
-    behaviour, expected = RAW[name]
-    with RawServer(behaviour) as server:
-        assert reason(post(login(server), login_timeout=0.5)) == expected
-
-
 def test_a_connection_that_is_reset_at_once(post: Callable[..., Post], login: Callable[..., Login]) -> None:
     """A connection that is gone before we have said a word is not waited for until the deadline."""
     with RawServer(resets) as server:
@@ -182,25 +71,6 @@ def test_a_connection_that_is_reset_at_once(post: Callable[..., Post], login: Ca
 
 
 CLOSED = "the other side closed the connection"
-
-
-@pytest.mark.parametrize("name", SCRIPTED)
-def test_no_shell(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """A server that speaks SSH but gives no shell fails the poll with the reason of the phase."""
-    options, expected = SCRIPTED[name]
-    with SshServer(**options) as server:
-        assert reason(post(login(server), login_timeout=1.0)) == expected
-
-
-@pytest.mark.parametrize("name", ALTERED)
-def test_bad_answers(name: str, post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """An answer that is late, cut, endless or another's has its own reason, and the session is closed."""
-    alter, expected = ALTERED[name]
-    with SshServer(shell(alter)) as server:
-        made = post(login(server), timeout=1.0)
-
-        assert reason(made) == expected
-        assert not made.session.is_open
 
 
 def test_what_was_agreed_on(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
@@ -251,30 +121,6 @@ def test_name_without_address(post: Callable[..., Post], login: Callable[..., Lo
     """A name that cannot be resolved is `dns`."""
     with RawServer(closes) as server:
         assert reason(post({**login(server), "host": "no.such.host.invalid"})) == "dns"
-
-
-def test_closed_port(post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """A port where nothing listens is `refused`."""
-    with RawServer(closes) as server:
-        login_there = login(server)
-
-    assert reason(post(login_there)) == "refused"
-
-
-def test_unanswered_connection(post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """A port whose queue is full answers nothing: `connect_timeout`."""
-    with socket.socket() as listener, ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        with RawServer(closes) as server:
-            there = login(server)
-        there = {**there, "port": listener.getsockname()[1]}
-
-        assert reason(post(there, login_timeout=0.5)) == "connect_timeout"
 
 
 def test_no_jump_host(post: Callable[..., Post], login: Callable[..., Login]) -> None:
@@ -350,22 +196,6 @@ def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pyt
         assert "AttributeError" in caplog.text
 
 
-PROVOKED_HERE = {"dns", "refused", "connect_timeout", "unreachable", "jump", "local", "bug", "incompatible"} | {
-    "host_key_unknown",
-    "host_key_changed",
-    "host_key_revoked",
-}
-
-
-def test_every_reason_is_provoked() -> None:
-    """The tests of this file know every leaf of the error tree, and its reasons differ."""
-    reasons = [leaf.reason for leaf in PollError.__subclasses__()]
-    provoked = {expected for table in (RAW, SCRIPTED, ALTERED) for _, expected in table.values()} | PROVOKED_HERE
-
-    assert len(reasons) == len(set(reasons))
-    assert set(reasons) == provoked
-
-
 # Real servers
 
 
@@ -404,32 +234,6 @@ def test_dead_session_is_replaced(sshd: Callable[..., Any], post: Callable[..., 
     assert made.session.take_logins() == 2
 
 
-def test_session_found_dead_by_asking(shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]) -> None:
-    """A kept session that a firewall has forgotten, so that the question itself is reset, is replaced too."""
-    with Proxy(shared_sshd) as proxy:
-        made = post(login(proxy))
-        assert reason(made) == "up"
-
-        proxy.reset()
-
-        assert reason(made) == "up"
-        assert made.session.take_logins() == 2
-
-
-def test_blackhole_is_cut_by_the_deadline(
-    shared_sshd: Any, post: Callable[..., Post], login: Callable[..., Login]
-) -> None:
-    """When nothing comes back from an open session the poll ends at its deadline, and the next logs in anew."""
-    with Proxy(shared_sshd) as proxy:
-        made = post(login(proxy), timeout=0.5)
-        assert reason(made) == "up"
-        proxy.blackhole()
-
-        assert reason(made) == "timeout"
-        proxy.restore()
-        assert reason(made) == "up"
-
-
 @pytest.mark.parametrize(
     "option", ["KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com"]
 )
@@ -443,18 +247,6 @@ def test_nothing_in_common(option: str, sshd: Callable[..., Any], post: Callable
     assert failure is not None
     assert failure.reason == "incompatible"
     assert f"the server has only {value}, and we have " in failure.text
-
-
-def test_max_startups(sshd: Callable[..., Any], post: Callable[..., Post]) -> None:
-    """A real sshd that takes no more logins for now is `throttled`, and is left alone for a while."""
-    server = sshd(MaxStartups="1:100:1")
-    with socket.create_connection(server.address) as holder:
-        assert holder.recv(4) == b"SSH-"
-        made = post(server.login())
-
-        assert reason(made) == "throttled"
-        assert made.pause.seconds is not None
-        assert made.pause.seconds > 20
 
 
 @pytest.mark.parametrize("shell_path", ["/usr/sbin/nologin", "/bin/false"])

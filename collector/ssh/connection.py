@@ -10,9 +10,11 @@ from time import monotonic
 from gevent.hub import Waiter, get_hub
 from paramiko import Channel, Message
 from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
+from paramiko.ssh_exception import SSHException
 
 from collector.ssh.phase import CHANNEL, Deadline
 from collector.ssh.transport import WINDOW, TunedTransport, hang_up
+from collector.ssh.wire import MOST_PACKETS
 
 DATA_HEAD = struct.Struct(">BII")
 """What goes before the data of MSG_CHANNEL_DATA (RFC 4254, 5.2): its number, the channel's, how many bytes follow."""
@@ -37,7 +39,9 @@ class Inbox:
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Add what has come."""
+        """Add what has come. SSHException, which ends the connection, if that is more than the window lets through."""
+        if len(self._data) > WINDOW:
+            raise SSHException(f"more than the {WINDOW} bytes that it may send unasked")
         self.fed_at = monotonic()
         self._data = self._data + data if self._data else data
         self._wake()
@@ -81,6 +85,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Write to the program's standard input. Raises what `Deadline.during` translates."""
         channel, transport = self._channel, self._transport
+        transport.expect_packets(MOST_PACKETS)
         try:
             if len(data) > min(channel.out_window_size, WINDOW // 8) or not transport.clear_to_send.is_set():
                 # Too much for now, or keys are being exchanged: paramiko waits as it must.

@@ -75,6 +75,11 @@ class TunedTransport(Transport):
         self._host_key_algorithms = tuple(options.key_types)
         self._kex = ""
 
+    def expect_packets(self, most: float) -> None:
+        """Let so many packets come from now on."""
+        packetizer: TunedPacketizer = self.packetizer  # type: ignore[assignment]  # the stubs know only paramiko's own
+        packetizer.packets_left = most
+
     @property
     def preferred_keys(self) -> tuple[str, ...]:
         """The algorithms of host keys that are offered, the best first; paramiko would add certificates to any."""

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 from contextlib import suppress
+from math import inf
 from threading import Event as ThreadEvent
 from threading import current_thread
 from time import monotonic
@@ -135,6 +136,7 @@ class Trunk(TunedTransport):
         self._refusals: dict[int, ChannelException] = {}
         self._unsent: list[Message] = []
         super().__init__(cast(socket.socket, self.outbox), *algorithms)
+        self.expect_packets(inf)  # What comes is for many, and without end.
 
     def open_stream(self, host: str, port: int) -> "Stream":
         """Have the jump host connect to a machine.

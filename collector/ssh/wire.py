@@ -1,9 +1,10 @@
 """The wire: SSH packets in and out of a socket, as few system calls as can be, and no timers."""
 
 import socket
-from typing import Any
+from time import monotonic
 
 import gevent
+from paramiko import Message
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
 
@@ -13,26 +14,38 @@ MOST_PACKET = 35_000
 Paramiko would wait for the 4 GiB that a header can claim, and take three seconds over a number of 256 KiB.
 """
 
-AT_A_TIME, BREATHER = 32, 0.001
-"""Packets that are read until everybody else comes to run, and for how many seconds: a read that finds something does
-not wait, so whoever sends faster than we read would have us read for ever.
-"""
-
 MOST_BANNER_LINE = 8192
 """Bytes of a line before the banner, as in OpenSSH."""
+
+
+MOST_PACKETS = 10_000
+"""Packets of a login, and of what comes until the next question; an answer is a few, or a few dozen."""
+
+TURN = 0.005
+"""Seconds for which packets are read without a pause: no deadline ends, and nobody else runs, while more keeps coming.
+
+What a packet is ignored for costs us far more than whoever sends it.
+"""
+
+PAUSE = 0.001
+
+WAITED = 0.0005
+"""Seconds after which a read has not found its bytes there, but has let others run."""
 
 
 class TunedPacketizer(Packetizer):
     """Paramiko's Packetizer with bounded reads, as few of them as can be, and no timers.
 
-    Every wait is cut from outside, by closing the socket: gevent then wakes whoever waits on it.
+    Every wait is cut from outside, by closing the socket: gevent then wakes whoever waits on it. `packets_left` is how
+    many may still come before somebody asks for more.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._sock = sock
         self._read = bytearray()
-        self._packets = 0
+        self._turn_began = monotonic()
+        self.packets_left: float = MOST_PACKETS
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer: the deadline of the login covers the handshake."""
@@ -40,11 +53,20 @@ class TunedPacketizer(Packetizer):
     def complete_handshake(self) -> None:
         """Stop no timer; paramiko calls this after every packet."""
 
-    def read_message(self) -> Any:
-        """Return the next packet: its number, and what it says. Raises what `read_all` raises."""
-        self._packets += 1
-        if self._packets % AT_A_TIME == 0:
-            gevent.sleep(BREATHER)
+    def read_message(self) -> tuple[int, Message]:
+        """Return the next packet, its number and all of it; let others run first if that has gone on for long.
+
+        Raises:
+            EOFError: the connection is closed.
+            SSHException: it is no packet, or one too many.
+        """
+        self.packets_left -= 1
+        if self.packets_left < 0:
+            raise SSHException(f"more than {MOST_PACKETS} packets that nobody has asked for")
+        if monotonic() - self._turn_began > TURN:
+            # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
+            gevent.sleep(PAUSE)
+            self._turn_began = monotonic()
         return super().read_message()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
@@ -84,6 +106,7 @@ class TunedPacketizer(Packetizer):
         return self._take(end + 1).decode("ascii", "replace").rstrip("\r\n")
 
     def _receive(self) -> None:
+        asked = monotonic()
         try:
             data = self._sock.recv(65536)
         except OSError:
@@ -92,6 +115,8 @@ class TunedPacketizer(Packetizer):
             raise
         if not data:
             raise EOFError
+        if (now := monotonic()) - asked > WAITED:
+            self._turn_began = now
         self._read += data
 
     def _take(self, n: int) -> bytes:

@@ -1,6 +1,6 @@
 """Rows: the probe runs, and what comes is not its answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import gevent
 from rig.scripted import shell
@@ -79,13 +79,20 @@ def answers(alter: Callable[[Chunks], Iterator[bytes]]) -> Befall:
     return scripted(shell(alter))
 
 
+Alter = Callable[[Chunks], Iterator[bytes]]
+
+ALTERED: Mapping[str, tuple[Alter, str]] = {
+    "no answer": (nothing_more, "timeout"),
+    "half an answer, and the end": (half, "closed"),
+    "an answer to another question": (another_number, "timeout"),
+    "an answer that lacks a file": (a_file_less, "protocol"),
+    "an answer whose clock is none": (no_clock, "protocol"),
+    "an answer without end": (no_end, "output_too_large"),
+    "an answer that trickles": (trickle, "timeout"),
+}
+"""What is made of the real probe's output, and the reason that the poll fails for."""
+
 FAULTS = {
-    "no answer": fault(answers(nothing_more), "timeout"),
-    "half an answer, and the end": fault(answers(half), "closed"),
-    "an answer to another question": fault(answers(another_number), "timeout"),
-    "an answer that lacks a file": fault(answers(a_file_less), "protocol"),
-    "an answer whose clock is none": fault(answers(no_clock), "protocol"),
-    "an answer without end": fault(answers(no_end), "output_too_large"),
-    "an answer that trickles": fault(answers(trickle), "timeout"),
+    **{name: fault(answers(alter), reason) for name, (alter, reason) in ALTERED.items()},
     "the session ends after each answer": fault(answers(one_answer)),
 }

@@ -1,8 +1,9 @@
 """Rows: the machine is not the one that we know, or does not let us in, or not as far as a shell."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from socket import create_connection
+from typing import Any
 
 from rig.keys import host_name, make_key
 from rig.scripted import exits, floods, says, sends_eof
@@ -13,10 +14,11 @@ from faults.fault import Befall, Patient, fault, scripted, sshd
 
 @contextmanager
 def another_host_key(patient: Patient) -> Iterator[None]:
-    """The machine was installed anew."""
+    """The machine shows another key, until somebody has looked into it and written known_hosts anew."""
     other = make_key(patient.directory / "another")
     with patient.sshd(host_keys=[other]) as server, patient.replaced_by(server):
         yield
+    patient.known_hosts.write_text(patient.known_hosts.read_text())
 
 
 @contextmanager
@@ -71,6 +73,23 @@ def nobody_can(patient: Patient) -> Iterator[None]:
         yield
 
 
+SCRIPTED: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "it wants a password": ({"refuse": "auth", "methods": "password"}, "auth"),
+    "it refuses the key": ({"refuse": "auth"}, "auth"),
+    "silent before the login": ({"stall": "service"}, "auth"),
+    "silent in the login": ({"stall": "auth"}, "auth"),
+    "it refuses the channel": ({"refuse": "channel"}, "channel"),
+    "silent about the channel": ({"stall": "channel"}, "channel"),
+    "it refuses the program": ({"refuse": "exec"}, "channel"),
+    "silent about the program": ({"stall": "exec"}, "channel"),
+    "a program that says no and ends": ({"script": says(b"No.\n", then=exits(1))}, "shell"),
+    "a program that says nothing": ({}, "shell"),
+    "the end of what it says, and no end of the program": ({"script": sends_eof}, "shell"),
+    "a program that never stops talking": ({"script": floods()}, "shell"),
+    "a program that never stops saying /bin/sh": ({"script": floods(b"/bin/sh " * 2048)}, "shell"),
+}
+"""The options of an SshServer, and the reason that the poll fails for."""
+
 FAULTS = {
     "another host key": fault(another_host_key, "host_key_changed"),
     "the host key is not in known_hosts": fault(known_hosts(another), "host_key_unknown"),
@@ -82,20 +101,9 @@ FAULTS = {
     "it wants a password too": fault(
         sshd(PasswordAuthentication="yes", AuthenticationMethods="publickey,password"), "auth"
     ),
-    "it wants a password": fault(scripted(refuse="auth", methods="password"), "auth"),
-    "it refuses the key": fault(scripted(refuse="auth"), "auth"),
-    "silent before the login": fault(scripted(stall="service"), "auth"),
-    "silent in the login": fault(scripted(stall="auth"), "auth"),
     "MaxStartups is reached": fault(startups_exhausted, "throttled"),
     "no channel is allowed": fault(sshd(MaxSessions="0"), "channel"),
-    "it refuses the channel": fault(scripted(refuse="channel"), "channel"),
-    "silent about the channel": fault(scripted(stall="channel"), "channel"),
-    "it refuses the program": fault(scripted(refuse="exec"), "channel"),
-    "silent about the program": fault(scripted(stall="exec"), "channel"),
     "the login shell is nologin": fault(nobody_can, "shell"),
     "a forced command that is another": fault(sshd(ForceCommand="/bin/true"), "shell"),
-    "a program that says no and ends": fault(scripted(says(b"No.\n", then=exits(1))), "shell"),
-    "a program that says nothing": fault(scripted(), "shell"),
-    "the end of what it says, and no end of the program": fault(scripted(sends_eof), "shell"),
-    "a program that never stops talking": fault(scripted(floods()), "shell"),
+    **{name: fault(scripted(**options), reason) for name, (options, reason) in SCRIPTED.items()},
 }

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rig.matrix import Matrix
 from rig.sshd import Sshd
 
-from faults import answers, connections, handshakes, logins
+from collector.errors import PollError
+from faults import answers, connections, floods, handshakes, logins
 from faults.fault import Fault
 from faults.ward import Seen, observe
 
@@ -22,6 +22,7 @@ WARDS: Mapping[str, Mapping[str, Fault]] = {
     "Handshakes": handshakes.FAULTS,
     "Logins": logins.FAULTS,
     "Answers": answers.FAULTS,
+    "Floods": floods.FAULTS,
 }
 TABLES = {ward: Matrix(DOCUMENT, ward, tuple(faults), COLUMNS) for ward, faults in WARDS.items()}
 ROWS = [pytest.param(ward, name, id=f"{ward}: {name}") for ward, faults in WARDS.items() for name in faults]
@@ -34,8 +35,8 @@ def seen(
     """`seen(ward, name)`: what was seen of a fault; those of its ward that are to be tested too befall with it."""
     wanted: dict[str, dict[str, Fault]] = {}
     for item in request.session.items:
-        ward, name = (getattr(item, "callspec", None) and item.callspec.params.get(key) for key in ("ward", "name"))
-        if ward in WARDS:
+        if isinstance(item, pytest.Function) and item.originalname == test_fault.__name__:
+            ward, name = str(item.callspec.params["ward"]), str(item.callspec.params["name"])
             wanted.setdefault(ward, {})[name] = WARDS[ward][name]
     outcomes: dict[str, dict[str, Seen]] = {}
 
@@ -61,3 +62,16 @@ def test_the_table_has_no_row_without_a_test() -> None:
     """The tables of docs/faults.md have the rows that are tested, in their order, and no others."""
     for ward, table in TABLES.items():
         assert list(WARDS[ward]) == list(dict.fromkeys(row for row, _ in table.cells()))
+
+
+ELSEWHERE = {"dns", "unreachable", "jump", "local", "bug"}
+"""Reasons of faults that are not of one machine alone, or need more than a proxy to be made."""
+
+
+def test_every_reason_is_provoked() -> None:
+    """The rows, and what needs tests of its own, know every leaf of the error tree, and its reasons differ."""
+    reasons = [leaf.reason for leaf in PollError.__subclasses__()]
+    provoked = {reason for faults in WARDS.values() for one in faults.values() for reason in one.reasons}
+
+    assert len(reasons) == len(set(reasons))
+    assert set(reasons) == provoked | ELSEWHERE

@@ -24,7 +24,6 @@ from rig.sshd import Sshd
 from rig.wait import until
 
 from collector.errors import PollError
-from faults import watched
 from faults.fault import Fault, Patient
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("watched.py")))
@@ -33,6 +32,9 @@ INTERVAL, LOGIN_TIMEOUT, TIMEOUT = 2.0, 1.5, 0.9
 """Of the machines that a fault befalls: so short that no failure makes a machine miss its next due moment."""
 
 OTHERS_INTERVAL = 1.0
+
+LONGEST_PAUSE = 0.5
+"""Seconds for which a machine is left alone at most: the pauses of collector.errors, cut short (watched.py)."""
 
 SLACK = 1.0
 """Seconds that a poll may take beyond its deadline: the processor is not ours alone."""
@@ -118,7 +120,7 @@ class Ward:
         self._window = directory / "window"
         self.seen = {name: Seen() for name in faults}
         ini = self._write(directory)
-        program = [*COMMAND, str(self._window)]
+        program = [*COMMAND, str(self._window), str(LONGEST_PAUSE)]
         arguments = ["run", "--log-format", "json", "--config", str(ini)]
         self._daemon = stack.enter_context(Daemon(directory / "log", *arguments, program=program))
         self._read = 0
@@ -130,9 +132,7 @@ class Ward:
             sections[instance] = {**self._patients[name].login, **self._faults[name].options}
         defaults = {"timeout": f"{TIMEOUT:g}s", "login_timeout": f"{LOGIN_TIMEOUT:g}s"}
         every = f"{INTERVAL:g}s"
-        return write_ini(
-            directory / "collector.ini", sections, defaults=defaults, listen="127.0.0.1:0", interval=every
-        )
+        return write_ini(directory / "collector.ini", sections, defaults=defaults, listen="127.0.0.1:0", interval=every)
 
     def run(self) -> None:
         """Strike, look, heal, and look again."""
@@ -229,7 +229,7 @@ class Ward:
 
     def _look_at_the_healed(self) -> None:
         """Each machine is up again as soon as the longest pause is over, and that is told once."""
-        began, longest = monotonic(), watched.LONGEST + INTERVAL + LOGIN_TIMEOUT + TIMEOUT + SLACK
+        began, longest = monotonic(), LONGEST_PAUSE + INTERVAL + LOGIN_TIMEOUT + TIMEOUT + SLACK
         while self._up() < len(self._others) + len(self._patients) and monotonic() - began < 2 * longest:
             gevent.sleep(0.1)
         page, told = self._page(), self._told()
@@ -238,7 +238,8 @@ class Ward:
             said = [line["msg"] for line in told if line.get("machine") == instance]
             if not page[of(instance, "ssh_up")]:
                 self._complain(f"still down {monotonic() - began:.1f} s after it was healed", name)
-            elif said != ["up"] * bool(one.reasons):
+            # A login under way may end with the fault, and so for another reason.
+            elif said not in ([["up"], ["down", "up"]] if one.reasons else [[]]):
                 self._complain(f"after it was healed the log says {said}", name)
 
     def _look_at_the_daemon(self, before: Mapping[str, float], resources: Mapping[str, int], seconds: float) -> None:
@@ -264,7 +265,7 @@ class Ward:
         """How much more is held than before, and should not be."""
         now = self._resources()
         return {
-            what: now[what] - before[what]
+            what: now[what] - before.get(what, 0)
             for what in now
-            if now[what] - before[what] > (GROWTH if what == "memory" else 0)
+            if now[what] - before.get(what, 0) > (GROWTH if what == "memory" else 0)
         }

@@ -1,8 +1,8 @@
 """The daemon as a process.
 
-    with Daemon(tmp_path / "log", "run", "--config", str(ini)) as daemon:
-        until(lambda: daemon.metric('ssh_up{instance="ssh0"}') == 1.0, "it is up")
-        daemon.log, daemon.get("/"), daemon.end()
+with Daemon(tmp_path / "log", "run", "--config", str(ini)) as daemon:
+until(lambda: daemon.metric('ssh_up{instance="ssh0"}') == 1.0, "it is up")
+daemon.log, daemon.get("/"), daemon.end()
 """
 
 import os
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from rig.wait import until
+
+PATIENCE = 20.0
+"""Seconds for each step of an answer."""
 
 COLLECTOR = (sys.executable, "-m", "collector")
 
@@ -53,7 +56,8 @@ class Daemon:
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
         """Status and text of a page."""
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url(path), method=method)) as response:
+            request = urllib.request.Request(self.url(path), method=method)
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -161,12 +161,14 @@ class _Transport(paramiko.Transport):
         self.server = server
         self.command = b""
         self.accepted: paramiko.Channel | None = None
+        self._is_mute = False
 
     def _send_message(self, data: paramiko.Message) -> None:
         number = data.asbytes()[0]
         if number == self.server.mute_before:
+            self._is_mute = True
             self.server.stalled.set()
-        if not self.server.stalled.is_set():
+        if not self._is_mute:
             super()._send_message(data)  # type: ignore[misc]  # the stubs have no private names
             if extra := self.server.extra.pop(number, None):
                 super()._send_message(paramiko.Message(extra))  # type: ignore[misc]
