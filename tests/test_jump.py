@@ -170,6 +170,7 @@ def test_its_death_and_return(rig: Rig, sshd: Callable[..., Sshd], caplog: pytes
     polling = rig.apply(*fleet(targets, hop(bastion.login()), interval=1.0))
     until(lambda: polling.fleet.complete and polling.fleet.up == FLEET, "all are up")
     caplog.set_level(logging.INFO)
+    caplog.clear()
 
     bastion.stop()
 
@@ -195,6 +196,7 @@ def test_a_lost_connection_is_replaced(rig: Rig, sshd: Callable[..., Sshd], capl
     posts = [rig.post(login, hop(bastion.login()), name=name) for name, login in targets.logins().items()]
     assert ["up"] * 3 == [reason(post) for post in posts]
     caplog.set_level(logging.INFO)
+    caplog.clear()
 
     bastion.kill_sessions()
 
@@ -342,6 +344,7 @@ def test_the_first_of_a_chain_dies(rig: Rig, sshd: Callable[..., Sshd], caplog: 
     post = rig.post(target.login(), hop(outer.login(), "outer"), hop(inner.login(), "inner"))
     assert "up" == reason(post)
     caplog.set_level(logging.INFO)
+    caplog.clear()
 
     outer.stop()
 

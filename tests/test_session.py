@@ -13,7 +13,7 @@ import pytest
 from rig.link import Link
 from rig.logins import Login
 from rig.scripted import SshServer, shell
-from rig.servers import RawServer, resets
+from rig.servers import RawServer, closes, resets
 from rig.users import User
 from rig.wait import until
 
