@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from gevent.event import Event
 from paramiko.common import (
     MSG_CHANNEL_OPEN_SUCCESS,
     MSG_DISCONNECT,
@@ -18,8 +19,9 @@ from paramiko.common import (
 )
 from rig.logins import Login
 from rig.polls import OPTIONS
-from rig.scripted import SshServer
+from rig.scripted import SshServer, shell
 from rig.servers import BANNER, RawServer, closes, header, packet, says
+from rig.wait import until
 
 from collector.config import Machine
 from collector.polling import man
@@ -162,3 +164,29 @@ def test_what_a_server_says_is_short(post: MakePost, login: Callable[..., Login]
 
         assert "Bad authentication type" in text
         assert len(text) < 1100
+
+
+def test_who_talks_between_two_polls_takes_no_memory(post: MakePost, login: Callable[..., Login]) -> None:
+    """A machine that sends more than its window allows, when nobody asks, is hung up on; the next poll logs in anew."""
+    wanted = Event()
+
+    def floods(channel: Any) -> None:
+        def alter(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+                if chunk.endswith(b" 1\n") and server.logins == 1:
+                    wanted.wait()
+                    channel.out_window_size = 2**40
+                    yield bytes(2**20)
+
+        shell(alter)(channel)
+
+    with SshServer(floods) as server:
+        made = post(login(server))
+        assert failure(made) == ("", "")
+
+        wanted.set()
+        until(lambda: not made.session.is_open, "the machine is hung up on")
+
+        assert failure(made) == ("", "")
+        assert server.logins == 2

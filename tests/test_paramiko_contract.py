@@ -26,6 +26,7 @@ def source_of(kind: type, name: str) -> str:
 
 OVERRIDDEN = [
     "_active_check_timeout",
+    "_channel_handler_table",
     "_check_banner",
     "_kex_info",
     "_parse_disconnect",

@@ -7,11 +7,12 @@ by name when one of them changes.
 import logging
 import re
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Event
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from paramiko import Message, Transport
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA
 from paramiko.ssh_exception import IncompatiblePeer, SSHException
 
 from collector.config.algorithms import ALGORITHMS
@@ -33,6 +34,9 @@ THEIRS: dict[str, type] = vars(Transport)["_kex_info"]
 EXCHANGES = {**THEIRS, "curve25519-sha256": THEIRS["curve25519-sha256@libssh.org"]}
 """Paramiko's key exchanges, one under its newer name (RFC 8731) too; without ML-KEM if cryptography has none."""
 
+Feed = Callable[[Any, Message], None]
+"""What paramiko does with a message to a channel."""
+
 USUAL = {option: algorithms.usual for option, algorithms in ALGORITHMS.items()}
 
 THROTTLED = re.compile(r"Exceeded MaxStartups|Not allowed at this time")
@@ -48,11 +52,30 @@ class Agreement(NamedTuple):
     server: str
 
 
+def _within_the_window(feed: Feed) -> Feed:
+    """Return what feeds a channel, and fails when that has more than its window allows; paramiko does not enforce it.
+
+    Between two polls nobody takes anything: a machine that does not stop sending would have all of our memory.
+    """
+
+    def feed_within(channel: Any, m: Message) -> None:
+        feed(channel, m)
+        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > channel.in_window_size:
+            raise SSHException("more data than the window allows")
+
+    return feed_within
+
+
+HANDLERS: dict[int, Feed] = vars(Transport)["_channel_handler_table"]
+BOUNDED = {number: _within_the_window(HANDLERS[number]) for number in (MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA)}
+
+
 class TunedTransport(Transport):
     """Paramiko's Transport without its ten wake-ups a second, and with what the server says when it wants us gone."""
 
     _active_check_timeout = None
     _kex_info = EXCHANGES
+    _channel_handler_table: ClassVar = {**HANDLERS, **BOUNDED}
 
     def __init__(
         self,
