@@ -14,7 +14,7 @@ from rig.keys import host_name, make_key
 from rig.sshd import Sshd
 from rig.wait import until
 
-from collector.config import Login, Machine
+from collector.config import Hop, Login, Machine
 from collector.errors import CollectorError, HostKeyChanged, HostKeyRevoked, HostKeyUnknown, LocalFailure
 from collector.polling import man
 from collector.ssh.connector import Connector
@@ -181,10 +181,28 @@ def test_the_known_type_is_asked_for(sshd: Callable[..., Sshd], written: Callabl
         subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
 
 
-def machine(login: dict[str, Any]) -> Machine:
+@pytest.mark.needs("root", "namespaces", "sshd", "ssh-keygen")
+def test_the_known_type_is_asked_for_at_a_jump_host(sshd: Callable[..., Sshd], written: Callable[..., Path]) -> None:
+    """A jump host of which one type is known, in a big hashed file, is asked for that at once, like any machine."""
+    server = sshd(host_keys=["ed25519", "ecdsa", "rsa"])
+    others = [f"host{number} {server.publics[0]}" for number in range(QUICK)]
+    path = written(*others, f"{host_name(*server.address)} {server.publics[2]}")
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
+    there: dict[str, Any] = {**server.login(), "known_hosts": (path,)}
+    hop = Hop(name="bastion", login_timeout=10.0, **there)
+    connector = Connector(Identities(), 1)
+    post = man(machine({**server.login()}, jumps=(hop,)), connector)
+
+    assert visit(post).failure is None
+    assert 2 == server.log.count("Accepted publickey")
+    post.session.close()
+    connector.assign(())
+
+
+def machine(login: dict[str, Any], **changes: Any) -> Machine:
     """A machine with this login."""
     times = {"interval": 1.0, "interval_text": "1s", "timeout": 5.0, "login_timeout": 10.0}
-    options: dict[str, Any] = {"name": "ssh0", "gather": ("time",), "labels": (), **times, **login}
+    options: dict[str, Any] = {"name": "ssh0", "gather": ("time",), "labels": (), **times, **login, **changes}
     return Machine(**options)
 
 

@@ -1,7 +1,8 @@
 """Logs in to machines: what they share, identities, known hosts, jump hosts and login slots."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from socket import socket
 from time import monotonic
 from typing import TypeVar
@@ -98,10 +99,7 @@ class Connector:
             PollError: of whatever phase failed; nothing is left open then.
         """
         started = monotonic()
-        try:
-            transport = self._enter(machine, self._reach(machine, deadline), deadline, TunedTransport)
-        except AnotherKindKnown:
-            transport = self._enter(machine, self._reach(machine, deadline), deadline, TunedTransport)
+        transport = self._enter(machine, partial(self._reach, machine, deadline), deadline, TunedTransport)
         login_seconds = monotonic() - started
         try:
             channel, inbox = open_channel(transport, command, deadline)
@@ -147,8 +145,18 @@ class Connector:
             raise JumpDown(f"{machine.jumps[-1].name}: no longer in the configuration")
         return self._jumps[machine.jumps]
 
-    def _enter(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
-        """Shake hands over a socket, check who is there, and log in. Raises PollError, with the socket closed."""
+    def _enter(self, login: Login, reach: Callable[[], socket], deadline: Deadline, kind: type[Entered]) -> Entered:
+        """Shake hands over a socket, check who is there, and log in; reached again if another key is to be asked for.
+
+        Raises:
+            PollError: nothing is left open then.
+        """
+        try:
+            return self._enter_once(login, reach(), deadline, kind)
+        except AnotherKindKnown:
+            return self._enter_once(login, reach(), deadline, kind)
+
+    def _enter_once(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
         transport = kind(sock, *login.algorithms)
         trust = self.host_keys.trust(login)
         try:

@@ -4,6 +4,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import cast
 
@@ -49,8 +50,8 @@ OWN_WORDS = (
 )
 """What is the machine's failure, or ours, even if its jump host has died in the meantime."""
 
-Enter = Callable[[Login, socket.socket, Deadline, type[Trunk]], Trunk]
-"""Shake hands over a socket, check who is there, and log in."""
+Enter = Callable[[Login, Callable[[], socket.socket], Deadline, type[Trunk]], Trunk]
+"""Shake hands over a socket that is made by a call, check who is there, and log in."""
 
 
 class Jump:
@@ -178,9 +179,9 @@ class Jump:
     def _log_in(self) -> Trunk:
         hop, deadline = self._hop, Deadline(self._hop.login_timeout)
         if self._way is None:
-            return self._enter(hop, dial(hop.host, hop.port, deadline), deadline, Trunk)
+            return self._enter(hop, partial(dial, hop.host, hop.port, deadline), deadline, Trunk)
         try:
-            return self._enter(hop, self._way.reach(hop.host, hop.port, deadline), deadline, Trunk)
+            return self._enter(hop, partial(self._way.reach, hop.host, hop.port, deadline), deadline, Trunk)
         except PollError as error:
             blamed = self._way.blame(error)
             if blamed is error:
