@@ -61,7 +61,7 @@ class Polling:
         for name, post in self._posts.items():
             if posts.get(name) is not post:
                 post.is_gone = True
-                post.session.close()
+                post.session.leave()
         self._posts = posts
         self._connector.assign(config.machines)
         self.fleet.replace(post.standing for post in posts.values())

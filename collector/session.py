@@ -75,6 +75,7 @@ class Session:
         self._since = 0.0
         self._number = 0
         self._logins = 0
+        self._is_left = False
         self.waited = 0.0
         self.login_seconds: float | None = None
         self.ready: Ready | None = None
@@ -142,6 +143,8 @@ class Session:
 
     def _log_in(self) -> Kept:
         """Log in and start the probe; the caller has a slot."""
+        if self._is_left:
+            raise ConnectionClosed("no longer in the configuration")
         deadline, token = Deadline(self._machine.login_timeout), probe.new_token()
         connection = self._connect(self._machine, deadline, probe.COMMAND)
         self._logins += 1
@@ -181,11 +184,16 @@ class Session:
         return logins
 
     def close(self) -> None:
-        """Hang up, if there is a connection, and log in nowhere any more."""
+        """Hang up, if there is a connection, and end a renewal."""
         self._renewal.cancel()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def leave(self) -> None:
+        """Hang up for good: a poll that is under way, or waits for a slot, does not log in because of that."""
+        self._is_left = True
+        self.close()
 
 
 def _start_probe(connection: Connection, token: str, deadline: Deadline) -> Ready:

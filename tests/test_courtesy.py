@@ -12,7 +12,7 @@ import pytest
 from rig.keys import make_key
 from rig.logins import Login
 from rig.proxy import Proxy
-from rig.scripted import SshServer
+from rig.scripted import SshServer, shell
 from rig.servers import RawServer, throttles
 from rig.sshd import Sshd, loopback
 from rig.wait import until
@@ -140,6 +140,34 @@ def test_slots_can_be_more_or_fewer() -> None:
     assert 1 == len(entered)
     leave.set()
     gevent.joinall(greenlets, raise_error=True)
+
+
+def test_who_has_left_the_configuration_is_not_logged_in_to(post: MakePost, login: Callable[..., Login]) -> None:
+    """A machine that goes in the middle of its poll, or while it waits for a slot, sees no login because of that."""
+    asked = gevent.event.Event()
+
+    def stops(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if chunk.endswith(b" 2\n"):
+                asked.set()
+                gevent.sleep(60)
+            yield chunk
+
+    with SshServer(shell(stops)) as server, SshServer(stall="kex") as slow:
+        polled, waits = post(login(server)), post(login(server), name="waits")
+        assert "up" == reason(polled)
+        greenlets = [gevent.spawn(reason, polled)]
+        asked.wait()
+        others = [post(login(slow), name=f"slow{number}", login_timeout=1.0) for number in range(4)]
+        greenlets += [gevent.spawn(reason, one) for one in (*others, waits)]
+        until(lambda: slow.connections == 4, "all slots are taken")
+
+        polled.session.leave()
+        waits.session.leave()
+
+        gevent.joinall(greenlets, raise_error=True)
+        assert ("closed", "closed") == (greenlets[0].value, greenlets[-1].value)
+        assert 1 == server.connections
 
 
 # No longer than allowed.
