@@ -22,8 +22,9 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     """Set up what is needed to poll one machine."""
     connector.add(machine)
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
-    session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame)
-    pause = Pause(connector.host_keys.trust(machine).state)
+    trusted = connector.host_keys.trust(machine).state
+    session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame=blame, trusted=trusted)
+    pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)
     return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, at, expiry)
 
@@ -67,6 +68,7 @@ class Polling:
         self.fleet.replace(post.standing for post in posts.values())
         for post in posts.values():
             post.pause.release()
+            post.session.release()
         self._assign(posts.values())
 
     def _post(self, machine: Machine) -> Post:

@@ -28,14 +28,14 @@ class Renewal:
     """Logs in to a machine anew when its session has reached its age.
 
     `log_in` waits for a slot, as every login does. When it fails the old session goes on being used, and the next try
-    is after the pause that the failure asks for.
+    is after the pause that the failure asks for; `trusted` is of Pause.
     """
 
-    def __init__(self, machine: Machine, log_in: Callable[[], Kept]) -> None:
+    def __init__(self, machine: Machine, log_in: Callable[[], Kept], trusted: Callable[[], object]) -> None:
         self._machine = machine.name
         self._age = age(machine)
         self._log_in = log_in
-        self._pause = Pause(lambda: None)
+        self._pause = Pause(trusted)
         self._is_told = False
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._fresh: Kept | None = None
@@ -54,6 +54,10 @@ class Renewal:
             fresh.connection.close()
             return None
         return fresh
+
+    def release(self) -> None:
+        """Let the next login be tried, whatever happened before: somebody has reloaded the configuration."""
+        self._pause.release()
 
     def cancel(self) -> None:
         """End what is under way, and hang up."""

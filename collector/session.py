@@ -51,6 +51,7 @@ class Session:
         slot: makes a context that is entered for each login, and waits while too many others are under way.
         files: what to read in each poll.
         blame: says whose fault an error is.
+        trusted: of Pause.
 
     `waited` is how long the last poll waited for its slot, `login_seconds` how long the last login took, `ready` what
     the probe of the last login that got so far said of itself, and `agreement` what that login agreed on.
@@ -62,14 +63,16 @@ class Session:
         connect: Connect,
         slot: Callable[[], AbstractContextManager[object]],
         files: Sequence[str],
+        *,
         blame: Blame = lambda error: error,
+        trusted: Callable[[], object] = lambda: None,
     ) -> None:
         self._machine = machine
         self._connect = connect
         self._slot = slot
         self._files = files
         self._blame = blame
-        self._renewal = Renewal(machine, self._log_in_anew)
+        self._renewal = Renewal(machine, self._log_in_anew, trusted)
         self._connection: Connection | None = None
         self._token = ""
         self._since = 0.0
@@ -177,6 +180,10 @@ class Session:
             raise
         round_trip = connection.received_at - started
         return Reading(probe.split(said, self._token, self._number, self._files), sent, round_trip)
+
+    def release(self) -> None:
+        """Let a renewal be tried that was to wait: somebody has reloaded the configuration."""
+        self._renewal.release()
 
     def take_logins(self) -> int:
         """Return how many logins succeeded since this was last asked."""

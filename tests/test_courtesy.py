@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import gevent.event
 import pytest
-from rig.keys import make_key
+from rig.keys import known_hosts, make_key
 from rig.logins import Login
 from rig.proxy import Proxy
 from rig.scripted import SshServer, shell
@@ -221,6 +221,29 @@ def test_the_old_session_stays_while_there_is_no_new_one(
     until(lambda: "Connection closed by" in server.log or "Connection reset by" in server.log, "sshd has seen its end")
     assert (1, 2) == (accepted(server), server.log.count("Connection from"))
     keys.write_text(text)
+
+
+def test_a_renewal_that_the_host_key_has_stopped(
+    sshd: Callable[..., Sshd], post: MakePost, caplog: pytest.LogCaptureFixture, tmp_path: Any
+) -> None:
+    """After a host key that is not trusted a renewal waits for a reload, or for a change of known_hosts."""
+    server = sshd()
+    there = server.login("bash")
+    (path,) = there["known_hosts"]
+    good = path.read_text()
+    made = post(there, max_age=1.0)
+    assert "up" == reason(made)
+    known_hosts(path, [server.address], [make_key(tmp_path / "other").public])
+    until(lambda: reason(made) == "up" and "no new login" in caplog.text, "the renewal fails")
+    assert ["up"] * 20 == [reason(made) for _ in range(20)]
+    assert 2 == server.log.count("Connection from")
+
+    made.session.release()
+    until(lambda: reason(made) == "up" and server.log.count("Connection from") == 3, "it is tried after a reload")
+    assert 1 == accepted(server)
+
+    path.write_text(good)
+    until(lambda: reason(made) == "up" and accepted(server) == 2, "it succeeds after a change of the file")
 
 
 def test_a_renewal_takes_a_slot(sshd: Callable[..., Sshd], post: MakePost, login: Callable[..., Login]) -> None:
