@@ -70,7 +70,7 @@ class Renewal:
 
     def _renew(self) -> None:
         try:
-            self._fresh = self._log_in()
+            fresh = self._log_in()
         except PollError as error:
             if not (self._is_told or isinstance(error, JumpDown)):
                 self._is_told = True
@@ -83,6 +83,11 @@ class Renewal:
         else:
             self._pause.end()
             self._is_told = False
+            if gevent.getcurrent() is not self._greenlet:
+                # Cancelled when there was nothing left to wait for, where the end could have reached it.
+                fresh.connection.close()
+                return
+            self._fresh = fresh
         self._greenlet = None
 
 

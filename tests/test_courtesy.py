@@ -19,7 +19,7 @@ from rig.wait import until
 
 from collector.config import Machine
 from collector.polling import man
-from collector.renewal import age
+from collector.renewal import Kept, Renewal, age
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
 from collector.ssh.slots import Slots
@@ -291,6 +291,30 @@ def test_a_renewed_session_that_dies_unused_is_replaced(sshd: Callable[..., Sshd
 
     assert "up" == reason(made)
     assert 3 == accepted(server)
+
+
+def test_a_renewal_that_ends_as_the_session_does(sshd: Callable[..., Sshd], post: MakePost) -> None:
+    """A login that is done at the very moment at which nobody wants it any more is hung up on."""
+    server, done = sshd(), gevent.event.Event()
+    made = post(server.login("bash"))
+    assert "up" == reason(made)
+    until(lambda: len(server.sessions) == 1, "there is a session")
+    connection = made.session._connection
+    assert connection is not None
+    kept = Kept(connection, "", 0.0)
+
+    def log_in() -> Kept:
+        done.wait()
+        return kept
+
+    renewal = Renewal(machine(server.login("bash"), max_age=1.0), log_in, lambda: None)
+    renewal.consider(kept)
+    gevent.sleep(0)
+    done.set()
+    renewal.cancel()
+
+    until(lambda: not server.sessions, "it is hung up on")
+    assert renewal.take() is None
 
 
 def test_renewals_are_spread(login: Callable[..., Login]) -> None:
