@@ -232,4 +232,4 @@ def _receive(connection: Connection) -> bytes:
 
 
 class _DeadBeforeAnswer(ConnectionClosed):
-    """A kept connection ended before it said a word of an answer."""
+    """A connection ended before it said a word of an answer."""

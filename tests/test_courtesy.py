@@ -280,17 +280,20 @@ def test_a_renewal_under_way_ends_with_the_session(
         until(lambda: not proxy.open, "both connections are closed")
 
 
-def test_a_renewed_session_that_dies_unused_is_replaced(sshd: Callable[..., Sshd], post: MakePost) -> None:
-    """A new login that ends before anything was asked over it costs no poll: it says nothing of the machine."""
+def test_a_renewed_session_that_is_found_dead(
+    sshd: Callable[..., Sshd], post: MakePost, login: Callable[..., Login]
+) -> None:
+    """A new session that dies before it is first asked is replaced in the same poll, like one that was asked before."""
     server = sshd()
-    made = post(server.login("bash"), max_age=1.0)
-    assert "up" == reason(made)
-    until(lambda: reason(made) == "up" and accepted(server) == 2, "the renewal has logged in")
+    with Proxy(server) as proxy:
+        made = post(login(proxy, "bash"), max_age=1.0)
+        until(lambda: reason(made) == "up" and proxy.connections == 2, "the renewal begins")
+        until(lambda: made.session._renewal._fresh is not None, "the new session is there")
 
-    server.kill_sessions()
+        proxy.reset()
 
-    assert "up" == reason(made)
-    assert 3 == accepted(server)
+        assert "up" == reason(made)
+        assert 3 == made.session.take_logins()
 
 
 def test_a_renewal_that_ends_as_the_session_does(sshd: Callable[..., Sshd], post: MakePost) -> None:
