@@ -1,5 +1,6 @@
 """What a machine that means harm can do to the others: nothing. It is asked by nobody but itself, and fails alone."""
 
+import socket
 import struct
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gevent
 import pytest
 from gevent.event import Event
 from paramiko.common import (
@@ -27,6 +29,7 @@ from collector.config import Machine
 from collector.polling import man
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
+from collector.ssh.trunk import MOST_UNSENT, Outbox
 from collector.sweep import Post, visit
 
 MakePost = Callable[..., Post]
@@ -190,3 +193,17 @@ def test_who_talks_between_two_polls_takes_no_memory(post: MakePost, login: Call
 
         assert failure(made) == ("", "")
         assert server.logins == 2
+
+
+def test_a_jump_host_that_takes_nothing_takes_no_memory() -> None:
+    """A jump host that has us answer and answer, and reads nothing of it, is hung up on when too much is waiting."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        outbox = Outbox(ours)
+        sent = 0
+        while not outbox.is_over.is_set() and sent < 2 * MOST_UNSENT:
+            sent += outbox.send(bytes(2**16))
+            gevent.sleep(0)
+
+        assert outbox.is_over.is_set()
+        assert ours.fileno() == -1

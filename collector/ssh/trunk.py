@@ -36,6 +36,11 @@ MOST_PACKET = 32 * 1024
 MOST_WAITING = 256 * 1024
 """Bytes that wait for a jump host's connection; whoever has more to send to a machine waits."""
 
+MOST_UNSENT = 16 * 2**20
+"""Bytes at which the connection is given up. Streams wait before, so these are answers to what the jump host asks for
+time and again, while it takes nothing.
+"""
+
 MOST_SEEN = 10_000
 """Streams of the past that a Trunk remembers, to ignore what still comes for them."""
 
@@ -68,6 +73,8 @@ class Outbox:
         self._has_data.set()
         if len(self._waiting) > MOST_WAITING:
             self.has_room.clear()
+        if len(self._waiting) > MOST_UNSENT:
+            self.close()
         if self._unanswered is None:
             self._unanswered = monotonic()
         return len(data)
