@@ -197,7 +197,7 @@ def test_credential_without_a_directory(write: Write) -> None:
     """`credential:` outside a systemd service says what to do."""
     path = write("[web1]\nhost = 192.0.2.10\nkey_file = credential:ssh_key\n")
     unset = "credential: needs CREDENTIALS_DIRECTORY, which is not set"
-    expected = f"{path}:3: [web1] key_file: {unset}; write a path, or run as a systemd service with LoadCredential="
+    expected = f"{path}:3: [web1] key_file: {unset}; set it to the folder of the file, or write a path"
     assert [expected] == problems(path)
 
 

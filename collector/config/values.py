@@ -16,7 +16,7 @@ from collector.metric import NAME
 Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels", *ALGORITHMS)
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
@@ -115,8 +115,15 @@ def duration(text: str, least: float, most: float) -> float:
         raise ValueError(f"not a duration: {quoted(text)}; write it as 500ms, 15s, 1m or 2h")
     seconds = float(sum(Decimal(number) * SECONDS[unit] for unit, number in match.groupdict().items() if number))
     if not least <= seconds <= most:
-        raise ValueError(f"out of range: {quoted(text)}; write from {least * 1000:g}ms to {most / 3600:g}h")
+        raise ValueError(f"out of range: {quoted(text)}; write from {_shown(least)} to {_shown(most)}")
     return seconds
+
+
+def _shown(seconds: float) -> str:
+    """Render a bound of durations: 100ms, 1s, 24h or 365d."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    return f"{seconds:g}s" if seconds < HOUR else f"{seconds / HOUR:g}h" if seconds <= DAY else f"{seconds / DAY:g}d"
 
 
 def whole(text: str, least: int, most: int) -> int:
@@ -299,5 +306,5 @@ def _credential(name: str, credentials: Path | None) -> Path:
         raise ValueError(f"not a credential's name: {quoted(name)}; write the one in LoadCredential= of the service")
     if credentials is None:
         unset = "credential: needs CREDENTIALS_DIRECTORY, which is not set"
-        raise ValueError(f"{unset}; write a path, or run as a systemd service with LoadCredential=")
+        raise ValueError(f"{unset}; set it to the folder of the file, or write a path")
     return credentials / name
