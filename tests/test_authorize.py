@@ -1,6 +1,7 @@
 """`collector authorize`: with its line in authorized_keys a key answers polls, in every login shell, and no more."""
 
 import hashlib
+import logging
 import re
 import shlex
 import socket
@@ -31,6 +32,17 @@ pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "unshare")
 RESTRICTED = Matrix(TABLES, "restricted", tuple(LOGIN_SHELLS), ("OpenSSH", "dropbear", "asyncssh"))
 
 Servers = Callable[[str], Server | Sshd]
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Takes back how a command that runs here sets up the log: later tests count what is logged."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")
