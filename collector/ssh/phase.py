@@ -62,13 +62,16 @@ def translate(phase: Phase, error: Exception) -> PollError | None:
     return None if kind is None else kind(f"waiting for {phase.what}: {describe(error)}")
 
 
-def _kind(phase: Phase, error: Exception) -> type[PollError] | None:  # noqa: PLR0911 (a table)
+def _kind(phase: Phase, error: Exception) -> type[PollError] | None:  # noqa: PLR0911, PLR0912 (a table)
     """Sort a foreign exception; the special ones stand above the general ones."""
     match error:
         case socket.gaierror() | UnicodeError():
             return errors.NameUnresolved
         case ConnectionRefusedError():
             return errors.ConnectionRefused
+        case ConnectionResetError() if phase.cut is errors.ConnectTimeout:
+            # Who refuses a connection does not reset it: it was there, and is gone before a word was said.
+            return errors.BadBanner
         case TimeoutError():
             return phase.cut
         case OSError() if error.errno in UNREACHABLE:
