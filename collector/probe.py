@@ -29,6 +29,9 @@ PROTOCOL = "1"
 SENT, FORCED = "sent", "forced"
 """How the probe came to run: sent by us at the login, or forced by the key's line in authorized_keys."""
 
+MOST_READY = 4096
+"""Bytes of the line with which a probe is ready: a forced one names its files, which stand in a line no longer."""
+
 SEPARATOR = b"\x1d"
 NEWLINE = "\x1e"
 
@@ -106,6 +109,8 @@ def read_ready(line: bytes) -> Ready:
     Raises:
         ShellFailed: the machine has no /proc, or the probe speaks another version of the protocol.
     """
+    if len(line) > MOST_READY:
+        raise ShellFailed(f"the probe is ready with a line of {len(line)} bytes")
     word, *rest = targets.plain(line).split()
     if word == "UNFIT":
         raise ShellFailed(targets.without_proc(" ".join(rest)))
