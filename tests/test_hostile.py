@@ -121,6 +121,16 @@ def test_extensions_that_are_not_there(post: MakePost, login: Callable[..., Logi
         assert (reason, text) == ("auth", f"waiting for an answer to the login as sh: {LIES}")
 
 
+def test_an_attempt_is_made_once(post: MakePost, login: Callable[..., Login]) -> None:
+    """A server that asks for our proof again and again gets it once."""
+    again = bytes([MSG_SERVICE_ACCEPT]) + struct.pack(">I", 12) + b"ssh-userauth"
+    with SshServer(stall="auth", extra={MSG_SERVICE_ACCEPT: again}) as server:
+        assert failure(post(login(server))) == ("auth", f"waiting for an answer to the login: {TWICE}")
+
+
+TWICE = "the server has let us begin twice"
+
+
 @pytest.mark.limit(20)
 def test_questions_that_are_not_there(post: MakePost, login: Callable[..., Login], tmp_path: Path) -> None:
     """A server that says it has four billion questions for a password, and sends none, is hung up on at once."""

@@ -44,7 +44,18 @@ def log_in(transport: TunedTransport, user: str, identity: Identity, deadline: D
 
 
 class TunedAuthHandler(AuthHandler):
-    """Paramiko's AuthHandler, which would read as many questions as a server says that there are."""
+    """Paramiko's AuthHandler, which would read as many questions as a server says that there are.
+
+    Nor does it make an attempt, some milliseconds of work with a large RSA key, each time that a server asks for it.
+    """
+
+    _is_begun = False
+
+    def _parse_service_accept(self, m: Message) -> None:
+        if self._is_begun:
+            raise SSHException("the server has let us begin twice")
+        self._is_begun = True
+        super()._parse_service_accept(m)  # type: ignore[misc]
 
     def _parse_userauth_info_request(self, m: Message) -> None:
         check_count(m, 3, 5)
