@@ -12,6 +12,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from collector import logs
 from collector.polling import Polling
 from collector.ssh.connector import Connector
 from collector.ssh.hostkeys import HostKeys
@@ -90,6 +91,18 @@ class JumpCollector(Collector):
         yield from (up, behind, logins)
 
 
+class LogCollector(Collector):
+    """What the log could not take; counted at the scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the family, with the number of this moment."""
+        yield CounterMetricFamily(
+            "collector_log_lines_lost",
+            "Log lines that could not be written: nobody reads them, or the disk is full.",
+            logs.lost(),
+        )
+
+
 class Telemetry:
     """The metrics of the daemon, on a registry."""
 
@@ -140,6 +153,7 @@ class Telemetry:
             "When the configuration was last loaded.",
             registry=registry,
         )
+        registry.register(LogCollector())
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
