@@ -29,7 +29,8 @@ The way of the data is the way of the modules; nothing flows back:
         slots.py        how many logins are under way at once
         jump.py         one jump host: its connection, or why there is none
         trunk.py        that connection, and the ways through it
-        dial.py         a host's name -> a socket
+        resolve.py      a host's name -> its addresses, remembered
+        dial.py         a host's addresses -> a socket
         wire.py         a socket -> packets: the tuned Packetizer
         transport.py    the handshake: the tuned Transport
         connection.py   a transport -> the channel on which the probe runs

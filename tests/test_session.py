@@ -24,6 +24,7 @@ from collector.pause import Pause
 from collector.polling import man
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
+from collector.ssh.resolve import Resolver
 from collector.ssh.transport import TunedTransport
 from collector.sweep import Post, visit
 
@@ -148,9 +149,9 @@ def test_second_address_is_tried(
 ) -> None:
     """A name whose first address is broken is reached by its second."""
     with SshServer(shell()) as server:
-        good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address)
-        bad = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 1, 0, 0))
-        monkeypatch.setattr("collector.ssh.dial.resolve", lambda host, port: [bad, good])
+        good = (socket.AF_INET, server.address)
+        bad = (socket.AF_INET6, ("2001:db8::1", 0, 0, 0))
+        monkeypatch.setattr(Resolver, "addresses", lambda self, host: (bad, good))
 
         assert reason(post(login(server))) == "up"
 

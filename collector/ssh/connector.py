@@ -17,6 +17,7 @@ from collector.ssh.identities import Identities
 from collector.ssh.jump import Jump
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import TRUST, Deadline
+from collector.ssh.resolve import Resolver
 from collector.ssh.slots import Slots
 from collector.ssh.transport import TunedTransport, hang_up, shake_hands
 
@@ -34,6 +35,7 @@ class Connector:
     ) -> None:
         self.identities = identities
         self.host_keys = host_keys or HostKeys()
+        self._dial = partial(dial, Resolver())
         self._slots = Slots(logins)
         self._jump_logins = jump_logins
         self._jumps: dict[tuple[Hop, ...], Jump] = {}
@@ -57,7 +59,7 @@ class Connector:
             if hops not in self._jumps:
                 way = self._jumps.get(hops[:-1])
                 trusted = self.host_keys.trust(hops[-1]).state
-                self._jumps[hops] = Jump(hops[-1], way, self._enter, trusted, self._jump_logins)
+                self._jumps[hops] = Jump(hops[-1], way, self._dial, self._enter, trusted, logins=self._jump_logins)
 
     def assign(self, machines: Iterable[Machine]) -> None:
         """Keep the jump hosts of these machines, all of which are added, and hang up at the others; end every pause."""
@@ -130,7 +132,7 @@ class Connector:
     def _reach(self, machine: Machine, deadline: Deadline) -> socket:
         """Connect to a machine, through the jump hosts on the way. Raises PollError."""
         jump, host, port = self._jump(machine), machine.host, machine.port
-        return jump.reach(host, port, deadline) if jump else dial(host, port, deadline)
+        return jump.reach(host, port, deadline) if jump else self._dial(host, port, deadline)
 
     def blame(self, machine: Machine, error: PollError) -> PollError:
         """Return the error to tell of a machine: that of a jump host on the way, if the fault is there."""

@@ -1,35 +1,37 @@
 """From a host's name to a socket."""
 
+import errno
+import os
+import resource
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from gevent.monkey import get_original
 
 from collector.ssh.phase import CONNECT, RESOLVE, Deadline, Phase
-
-numeric_getaddrinfo: Callable[..., Sequence[Any]] = get_original("socket", "getaddrinfo")
+from collector.ssh.resolve import Resolver
 
 UNSENT_FOR = 20_000
 """Milliseconds (TCP_USER_TIMEOUT) until what nobody acknowledges ends a connection; the kernel takes 15 minutes."""
 
+ATTEMPT = 3.0
+"""Seconds for an address that has others after it: a name can have a broken IPv6 and a good IPv4."""
 
-def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
+RESERVED = 32
+"""Descriptors that no session takes: for those who ask for the page, and for files."""
+
+
+def dial(resolver: Resolver, host: str, port: int, deadline: Deadline) -> socket.socket:
     """Connect to the first of the host's addresses that answers, in the order of the resolver.
 
     Raises:
         PollError: none did; it is of the last address.
     """
     with deadline.during(RESOLVE._replace(what=f"an address of {host}")):
-        addresses = resolve(host, port)
+        addresses = resolver.addresses(host)
     with deadline.during(connect_to(host, port)):
-        for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            sock = socket.socket(family, kind, protocol)
-            # An address that does not answer leaves time for those after it: a name can have a broken IPv6 and a good
-            # IPv4.
-            sock.settimeout(max(1.0, deadline.remaining / left))
+        for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            sock = _socket(family)
+            sock.settimeout(max(1.0, min(ATTEMPT, deadline.remaining / left)) if left > 1 else None)
             try:
-                sock.connect(address)
+                sock.connect((address[0], port, *address[2:]))
                 break
             except OSError:
                 sock.close()
@@ -48,9 +50,12 @@ def connect_to(host: str, port: int) -> Phase:
     return CONNECT._replace(what=f"a connection to {host} port {port}")
 
 
-def resolve(host: str, port: int) -> Sequence[Any]:
-    """Return the host's addresses, as getaddrinfo does; what is an address already does not wait for a resolver."""
-    try:
-        return numeric_getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _socket(family: socket.AddressFamily) -> socket.socket:
+    """Return a new socket; OSError where it would take one of the last descriptors."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The kernel gives the lowest number that is free.
+    if limit != resource.RLIM_INFINITY and sock.fileno() >= limit - min(RESERVED, limit // 4):
+        sock.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return sock

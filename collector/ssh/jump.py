@@ -15,7 +15,7 @@ from collector import errors
 from collector.config import Hop, Login
 from collector.errors import SOON, Bug, JumpDown, JumpFailed, PollError
 from collector.pause import Pause
-from collector.ssh.dial import connect_to, dial
+from collector.ssh.dial import connect_to
 from collector.ssh.phase import Deadline, Phase
 from collector.ssh.slots import Slots
 from collector.ssh.transport import hang_up
@@ -50,6 +50,9 @@ OWN_WORDS = (
 )
 """What is the machine's failure, or ours, even if its jump host has died in the meantime."""
 
+Dial = Callable[[str, int, Deadline], socket.socket]
+"""Connect to a port of a host."""
+
 Enter = Callable[[Login, Callable[[], socket.socket], Deadline, type[Trunk]], Trunk]
 """Shake hands over a socket that is made by a call, check who is there, and log in."""
 
@@ -60,6 +63,7 @@ class Jump:
     Args:
         hop: where, and as whom.
         way: the jump host before it, if there is one.
+        dial: connects to it, where there is none.
         enter: logs in over a socket.
         trusted: of Pause.
         logins: how many may be under way through it at once.
@@ -68,7 +72,9 @@ class Jump:
     counts those that succeeded.
     """
 
-    def __init__(self, hop: Hop, way: "Jump | None", enter: Enter, trusted: Callable[[], object], logins: int) -> None:
+    def __init__(
+        self, hop: Hop, way: "Jump | None", dial: Dial, enter: Enter, trusted: Callable[[], object], *, logins: int
+    ) -> None:
         self.name = hop.name
         self.slots = Slots(logins)
         self.pause = Pause(trusted)
@@ -77,6 +83,7 @@ class Jump:
         self.logins = 0
         self._hop = hop
         self._way = way
+        self._dial = dial
         self._enter = enter
         self._trunk: Trunk | None = None
         self._opening: gevent.Greenlet[..., None] | None = None
@@ -179,7 +186,7 @@ class Jump:
     def _log_in(self) -> Trunk:
         hop, deadline = self._hop, Deadline(self._hop.login_timeout)
         if self._way is None:
-            return self._enter(hop, partial(dial, hop.host, hop.port, deadline), deadline, Trunk)
+            return self._enter(hop, partial(self._dial, hop.host, hop.port, deadline), deadline, Trunk)
         try:
             return self._enter(hop, partial(self._way.reach, hop.host, hop.port, deadline), deadline, Trunk)
         except PollError as error:

@@ -24,13 +24,15 @@ from paramiko import Transport
 from collector import errors
 from collector.cli import main
 from collector.errors import Backoff, PollError
+from collector.ssh import resolve
 
 
 def shorten(longest: float) -> None:
-    """Cut all pauses that end by themselves."""
+    """Cut all pauses that end by themselves, and the time for which addresses are fresh."""
     for leaf in PollError.__subclasses__():
         if leaf.backoff in (errors.SOON, errors.LATE):
             leaf.backoff = Backoff(longest / 4, longest)
+    resolve.FRESH = longest
 
 
 def where(one: "Greenlet[..., object]") -> str:

@@ -11,6 +11,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     sshd.py        Sshd: a real OpenSSH server with such users
     others.py      Dropbear, AsyncSsh, TinySsh: other real servers (inetd.py and asyncssh_server.py are their programs)
     shells.py      login shells, each as a user
+    dns.py         NameServer: a name server that tells the truth, fails or is silent
     daemon.py      Daemon: the daemon as a process
     polls.py       poll(login): a machine polled, as the daemon does it
     matrix.py      Matrix: a table in a document, each cell of which a test answers for
