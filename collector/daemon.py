@@ -61,6 +61,14 @@ def read(
     return config, identities
 
 
+def _try_to_read(path: Path, identities: Identities) -> tuple[Config, Identities] | ConfigError:
+    """Read a configuration in a thread; gevent would print what is raised there."""
+    try:
+        return read(path, identities)
+    except ConfigError as error:
+        return error
+
+
 class Daemon:
     """Everything that runs, from `start` to `stop`."""
 
@@ -122,11 +130,11 @@ class Daemon:
         return problems
 
     def _reload(self) -> list[str]:
-        try:
-            # In a thread: for 10,000 machines it takes a second, in which everything else goes on.
-            config, identities = self._thread.apply(read, (self._path, Identities(self._connector.identities)))
-        except ConfigError as error:
-            return error.problems
+        # In a thread: for 10,000 machines it takes a second, in which everything else goes on.
+        found = self._thread.apply(_try_to_read, (self._path, Identities(self._connector.identities)))
+        if isinstance(found, ConfigError):
+            return found.problems
+        config, identities = found
         for option in ("listen", "web_reload", "web_config"):
             if getattr(config, option) != getattr(self._config, option):
                 log.warning("%s has changed: that takes effect with a restart", option)

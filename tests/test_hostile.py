@@ -125,7 +125,7 @@ def test_an_attempt_is_made_once(post: MakePost, login: Callable[..., Login]) ->
     """A server that asks for our proof again and again gets it once."""
     again = bytes([MSG_SERVICE_ACCEPT]) + struct.pack(">I", 12) + b"ssh-userauth"
     with SshServer(stall="auth", extra={MSG_SERVICE_ACCEPT: again}) as server:
-        assert failure(post(login(server))) == ("auth", f"waiting for an answer to the login: {TWICE}")
+        assert failure(post(login(server))) == ("auth", f"waiting for an answer to the login as sh: {TWICE}")
 
 
 TWICE = "the server has let us begin twice"
