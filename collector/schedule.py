@@ -25,7 +25,8 @@ EARLY = 0.05
 STEP = 0.5
 """Seconds that the wall clock must gain or lose within GUARD_EVERY to count as a step; NTP slews by 0.0005 at most."""
 
-GUARD_EVERY = 1.0
+GUARD_EVERY = 0.25
+"""Seconds; for so long a step backward can keep the scheduler asleep."""
 
 Call = Callable[[float, int], None]
 """Called with a moment, in seconds of the monotonic clock, and how many moments were passed over just before it."""
@@ -124,7 +125,7 @@ class Schedule:
                 self._on_jump(step)
 
     def _rebase(self) -> None:
-        """Tell the scheduler when the moments are by the wall clock as it is now."""
-        now = datetime.now(UTC)
-        for job in self._jobs.values():
-            job.modify(next_run_time=job.trigger.get_next_fire_time(None, now))
+        """Tell the scheduler when the moments are by the wall clock as it is now; one that it slept through is now."""
+        now, clock = datetime.now(UTC), monotonic()
+        for steady, job in self._jobs.items():
+            job.modify(next_run_time=now + timedelta(seconds=max(0.0, steady.next - clock)))

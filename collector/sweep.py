@@ -28,6 +28,12 @@ EARLY, TOGETHER = 0.1, 16
 A wake-up of an idle process costs as much as a poll. More at once would wait for each other's answers to be parsed.
 """
 
+LATE, CATCH_UP = 0.5, 4.0
+"""Seconds by which a moment is late when everything stood still, and how many times as fast as usual that is made good.
+
+All at once would be a burst that makes everything stand still again.
+"""
+
 WELCOME = 15.0
 """Seconds within which a machine is first polled, however long its interval."""
 
@@ -200,10 +206,13 @@ class Sweep:
     def _hand_out(self, moments: list[tuple[float, Post]], number: int) -> None:
         figures = Figures(self.interval, number)
         self._under_way.add(figures)
-        together = 0
+        together, pause = 0, TOGETHER * min(self._seconds / CATCH_UP, WELCOME) / len(moments)
         for due, post in moments:
-            figures.awaited = due
-            wait = due - monotonic()
+            now = monotonic()
+            figures.awaited = max(due, now)
+            wait = due - now
+            if -self._seconds < wait < -LATE and together == TOGETHER:
+                wait = pause
             if wait > EARLY or (wait > 0 and together == TOGETHER):
                 gevent.sleep(wait)
                 together = 0

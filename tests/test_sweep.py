@@ -18,11 +18,11 @@ from rig.servers import RawServer, says_nothing
 from rig.wait import until
 
 from collector.config import Config, Machine
-from collector.polling import Polling
+from collector.polling import Polling, man
 from collector.schedule import Schedule
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
-from collector.sweep import WELCOME, Figures, place
+from collector.sweep import TOGETHER, WELCOME, Figures, Post, Sweep, place
 
 
 class Rig:
@@ -183,3 +183,26 @@ def test_a_machine_removed_in_the_middle_of_its_login_leaves_nothing(rig: Rig, l
 
         until(lambda: not proxy.open, "the connection is closed")
         assert [standing.machine.name for standing in rig.polling.fleet] == ["other"]
+
+
+def test_what_is_late_is_made_good_in_small_groups(login: Callable[..., Login]) -> None:
+    """After a standstill the machines whose moments have passed are not asked all at once, and each is asked once."""
+    sent: list[Post] = []
+
+    class Noted(Sweep):
+        def _send(self, post: Post, due: float, figures: Figures) -> None:
+            sent.append(post)
+
+    with RawServer(says_nothing) as server:
+        connector, there = Connector(Identities(), logins=8), login(server)
+        posts = [man(machine(there, f"ssh{number}", 2.0), connector) for number in range(20 * TOGETHER)]
+    sweep = Noted("2s", 2.0, lambda figures: None, lambda count: None)
+    sweep._posts = sorted(posts, key=lambda post: post.offset)
+    sweep.begin(monotonic() - 1.9, 0)
+
+    gevent.sleep(0)
+    assert len(sent) == TOGETHER
+    until(lambda: len(sent) == len(posts), "all are asked")
+
+    assert sorted(post.offset for post in posts) == [post.offset for post in sent]
+    sweep.stop()

@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from time import monotonic
 from typing import NamedTuple
 
@@ -46,6 +47,10 @@ AUTH = Phase(
 CHANNEL = Phase("a channel", errors.ChannelFailed, errors.ConnectionClosed, errors.ChannelFailed)
 SHELL = Phase("a shell that runs the probe", errors.ShellFailed, errors.ConnectionClosed, errors.ShellFailed)
 POLL = Phase("an answer", errors.PollTimeout, errors.ConnectionClosed, errors.ProtocolViolation)
+
+
+STANDSTILL = 1.0
+"""Seconds by which a timer is late when the process was stopped, or had no processor."""
 
 
 class Disconnected(EOFError):
@@ -110,6 +115,21 @@ def shown(text: str, most: int) -> str:
     return "".join([letter if letter.isprintable() else "?" for letter in line])
 
 
+class _Cut(gevent.Timeout):
+    """A timeout of a poll; it runs anew when the whole process has stood still: what it waits for may be there."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._due = monotonic() + seconds
+
+    def _on_expiration(self, greenlet: object, error: BaseException) -> None:
+        if monotonic() - self._due > STANDSTILL:
+            self._due = inf
+            self.timer.start(self._on_expiration, greenlet, error, update=True)
+        else:
+            super()._on_expiration(greenlet, error)  # type: ignore[misc]  # the stubs do not have it
+
+
 class Deadline:
     """A hard limit on everything that is done under it, in seconds from now, whatever the wall clock does."""
 
@@ -129,7 +149,7 @@ class Deadline:
         Raises:
             PollError: of the phase.
         """
-        timeout = gevent.Timeout(self.remaining)
+        timeout = _Cut(self.remaining)
         try:
             with timeout:
                 yield
