@@ -90,6 +90,22 @@ def test_a_host(write: Write, tmp_path: Path, text: str, expected: tuple[str, st
     assert (wanted,) == machine.jumps
 
 
+def test_a_machines_password_is_not_for_its_jump_host(write: Write, tmp_path: Path) -> None:
+    """A host that is no section does not get the password of the machine behind it; that of [defaults] is for all."""
+    (tmp_path / "secret").touch()
+    own = "[web1]\nhost = 192.0.2.10\njump = 192.0.2.1\npassword_file = secret\n"
+    (machine,) = loaded(write(DEFAULTS + own)).machines
+    assert [tmp_path / "secret", None] == [machine.password_file, machine.jumps[0].password_file]
+
+    (machine,) = loaded(write(DEFAULTS + "password_file = secret\n" + own)).machines
+    assert [tmp_path / "secret", None] == [machine.password_file, machine.jumps[0].password_file]
+
+    (machine,) = loaded(
+        write(DEFAULTS + "password_file = secret\n" + own.replace("password_file = secret\n", ""))
+    ).machines
+    assert [tmp_path / "secret"] * 2 == [machine.password_file, machine.jumps[0].password_file]
+
+
 def test_a_chain(write: Write) -> None:
     """Hops stand as they are passed; what the first has as its own way comes before, what others have does not."""
     path = write(

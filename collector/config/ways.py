@@ -20,11 +20,18 @@ HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\[\]]+\]|[^\[\]:@]+)(?::(?P
 
 MOST_HOPS = 8
 
-PORT, NO_JUMP = Setting(Place(Path()), 0, "22", 22), Setting(Place(Path()), 0, "none", ())
+BUILT_IN = {
+    "port": Setting(Place(Path()), 0, "22", 22),
+    "jump": Setting(Place(Path()), 0, "none", ()),
+    "password_file": Setting(Place(Path()), 0, "none", None),
+}
 """What holds for a hop that is no section where nobody says anything."""
 
-OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias")
-"""The options that say something of a machine alone: a hop that is no section has all others as the machine has."""
+OF_ONE_HOST = ("host", "port", "host_key", "host_key_alias", "jump")
+"""The options that say something of a machine alone: a hop that is no section has all others as the machine has.
+
+But no password that stands in the machine's own section: it is not for anybody on the way to see.
+"""
 
 
 class Ways:
@@ -106,10 +113,12 @@ class Ways:
             own = self._written(hop)
         except ValueError as error:
             self._note(jump, str(error))
-            return {**machine, "jump": NO_JUMP}
+            return {**machine, "jump": BUILT_IN["jump"]}
         inherited = {option: value for option, value in machine.items() if option not in OF_ONE_HOST}
+        if inherited["password_file"].section.section == section:
+            del inherited["password_file"]
         given = {option: jump._replace(text=str(value), value=value) for option, value in own.items()}
-        settings = self._ask_ssh_config({**inherited, "port": PORT, "jump": NO_JUMP, **given})
+        settings = self._ask_ssh_config({**BUILT_IN, **inherited, **given})
         key = settings["key_file"]
         # Where nobody has set a key, what is wrong with the usual one is told of the line that wants it.
         return settings if key.line else settings | {"key_file": key._replace(section=jump.section, line=jump.line)}
