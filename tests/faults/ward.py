@@ -101,6 +101,19 @@ def observe(faults: Mapping[str, Fault], healthy: Sshd, directory: Path) -> dict
     return ward.seen
 
 
+def resources(pid: int, window: Path) -> dict[str, int]:
+    """Return what a daemon of watched.py holds: greenlets, transports, threads, descriptors, bytes of memory."""
+    with socket.socket(socket.AF_UNIX) as looking:
+        looking.connect(str(window))
+        counts: dict[str, int] = json.loads(looking.makefile().readline())
+    process = Path(f"/proc/{pid}")
+    status = dict(line.split(":", 1) for line in process.joinpath("status").read_text().splitlines())
+    counts["threads"] = int(status["Threads"])
+    counts["descriptors"] = len(os.listdir(process / "fd"))
+    counts["memory"] = int(status["VmRSS"].split()[0]) * 1024
+    return counts
+
+
 class Ward:
     """Patients, the other machines, and the daemon that polls them all."""
 
@@ -162,15 +175,7 @@ class Ward:
         return self._daemon.page()["collector_machines_up"]
 
     def _resources(self) -> dict[str, int]:
-        with socket.socket(socket.AF_UNIX) as window:
-            window.connect(str(self._window))
-            counts: dict[str, int] = json.loads(window.makefile().readline())
-        process = Path(f"/proc/{self._daemon.process.pid}")
-        status = dict(line.split(":", 1) for line in process.joinpath("status").read_text().splitlines())
-        counts["threads"] = int(status["Threads"])
-        counts["descriptors"] = len(os.listdir(process / "fd"))
-        counts["memory"] = int(status["VmRSS"].split()[0]) * 1024
-        return counts
+        return resources(self._daemon.process.pid, self._window)
 
     def _told(self) -> list[dict[str, str]]:
         """The lines of the log that have come since this was last asked."""

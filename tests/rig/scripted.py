@@ -177,11 +177,11 @@ class _Transport(paramiko.Transport):
                 self.accepted = None
 
     def _run(self, channel: paramiko.Channel) -> None:
-        try:
-            with suppress(OSError, EOFError):  # The client went away, as it should.
+        with suppress(OSError, EOFError):  # The client went away, as it should.
+            try:
                 self.server.script(channel)
-        finally:
-            channel.close()
+            finally:
+                channel.close()
 
 
 class _Rules(paramiko.ServerInterface):
