@@ -10,6 +10,7 @@ TEST_NEEDS := $(RUN_NEEDS) \
     busybox=busybox \
     chromedriver=chromium-driver \
     chromium=chromium \
+    curl=curl \
     dropbear=dropbear-bin \
     faketime=faketime \
     fish=fish \

@@ -75,7 +75,8 @@ def visit(post: Post) -> Snapshot:
         failure = Failure(error.reason, str(error), isinstance(error, JumpDown))
         drop_frames(error)
     except Exception as error:
-        log.exception("bug while polling %s", machine.name)
+        if post.standing.told != Bug.reason:
+            log.exception("bug while polling %s", machine.name)
         session.close()
         post.pause.lengthen(Bug())
         failure = Failure(Bug.reason, f"{type(error).__name__}: {error}")

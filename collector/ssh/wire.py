@@ -18,10 +18,10 @@ MOST_BANNER_LINE = 8192
 """Bytes of a line before the banner, as in OpenSSH."""
 
 
-MOST_PACKETS = 10_000
+MOST_PACKETS = 2000
 """Packets of a login, and of what comes until the next question; an answer is a few, or a few dozen."""
 
-TURN = 0.005
+TURN = 0.002
 """Seconds for which packets are read without a pause: no deadline ends, and nobody else runs, while more keeps coming.
 
 What a packet is ignored for costs us far more than whoever sends it.
