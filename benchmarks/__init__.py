@@ -8,6 +8,7 @@
     latency.py      six machines behind a round trip of 200 ms
     soak.py         whether anything grows with time
     jump.py         a fleet behind one jump host: its death and return
+    faults.py       what others notice of faults, and what failures leave behind
     known_hosts.py  what a big known_hosts costs
     ciphers.py      which cipher is the cheapest
     fleet.py        thousands of SSH servers in one process
