@@ -1,7 +1,7 @@
 """Two hundred machines of which forty are faulty in twenty ways: what the others notice, and what is left behind.
 
-    .venv/bin/python benchmarks/faults.py pairs [--pairs 5] [--seconds 60] [--interval 5]
-    .venv/bin/python benchmarks/faults.py failures [--count 2000]
+    .venv/bin/python -m benchmarks.faults pairs [--pairs 5] [--seconds 60] [--interval 5]
+    .venv/bin/python -m benchmarks.faults failures [--count 2000]
 
 `pairs` polls the machines without faults and with them, turn by turn, and compares the 99th percentile of the healthy
 ones' poll durations. `failures` lets logins fail in all ways, pauses cut short, and compares what the daemon holds
