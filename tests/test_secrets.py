@@ -130,7 +130,8 @@ def fleet(login: Callable[..., Login], planted: Planted, crashes: list[str]) -> 
         add("no name", {**closed, "host": "no.such.host.invalid"})
         # Nobody has a way to a group of machines by TCP: the kernel says so without sending anything.
         add("no way", {**closed, "host": "224.0.0.1"})
-        add("behind", login(good), jump=f"127.0.0.1:{closed['port']}")
+        sections["way"] = {**closed, **planted.identities["key"], "enabled": "no"}
+        add("behind", login(good), jump="way")
         add("no agent", login(good), agent="yes")
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
