@@ -1,6 +1,6 @@
 """Two hundred machines of which forty are faulty in twenty ways: what the others notice, and what is left behind.
 
-    .venv/bin/python -m benchmarks.faults pairs [--pairs 5] [--seconds 60] [--interval 5]
+    .venv/bin/python -m benchmarks.faults pairs [--pairs 5] [--seconds 60] [--warm 60] [--interval 5]
     .venv/bin/python -m benchmarks.faults failures [--count 2000]
 
 `pairs` polls the machines without faults and with them, turn by turn, and compares the 99th percentile of the healthy
@@ -65,6 +65,7 @@ def main() -> None:
     pairs = commands.add_parser("pairs")
     pairs.add_argument("--pairs", type=int, default=5)
     pairs.add_argument("--seconds", type=float, default=60.0, help="for which each run is looked at")
+    pairs.add_argument("--warm", type=float, default=60.0, help="seconds before: pauses are short in the beginning")
     pairs.add_argument("--interval", type=float, default=5.0, help="seconds between two polls of a machine")
     failures = commands.add_parser("failures")
     failures.add_argument("--count", type=int, default=2000)
@@ -104,7 +105,7 @@ def look(directory: Path, machines: Mapping[str, Any], options: argparse.Namespa
     ini = write_ini(directory / "x.ini", machines, defaults=defaults, listen="127.0.0.1:0", interval=every)
     with Daemon(directory / "log", "run", "--config", str(ini), program=COLLECTOR) as daemon:
         until(lambda: daemon.page()["collector_machines_up"] >= HEALTHY, "all healthy machines are up", 60)
-        gevent.sleep(2 * options.interval)
+        gevent.sleep(options.warm)
         before, began, seen, slowest = daemon.page(), monotonic(), [], 0.0
         while monotonic() - began < options.seconds:
             gevent.sleep(options.interval)
