@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import select
-import sys
 from collections import deque
 from datetime import UTC, datetime
 from time import monotonic
@@ -14,6 +13,8 @@ from gevent.monkey import get_original
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
+
+STDERR = 2
 
 MOST_WAITING = 2**20
 """Bytes of the log that wait until they can be written: some thousands of lines."""
@@ -148,8 +149,6 @@ def lost() -> int:
 
 def set_up(level: str, form: str) -> None:
     """Log from this level on, in a form of FORMATS."""
-    if sys.stderr is None:  # The process was started without one.
-        return
-    handler = Lines(sys.stderr.fileno())
+    handler = Lines(STDERR)
     handler.setFormatter(Json() if form == "json" else Logfmt())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
