@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import select
+import sys
 from collections import deque
 from datetime import UTC, datetime
 from time import monotonic
@@ -149,6 +150,8 @@ def lost() -> int:
 
 def set_up(level: str, form: str) -> None:
     """Log from this level on, in a form of FORMATS."""
+    if sys.stderr is None:  # The process was started without one, and its number may be anybody's by now.
+        return
     handler = Lines(STDERR)
     handler.setFormatter(Json() if form == "json" else Logfmt())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
