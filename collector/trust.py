@@ -17,7 +17,7 @@ from collector.atomic import locked
 from collector.atomic import replace as replace_file
 from collector.config import Login, Machine
 from collector.daemon import read
-from collector.errors import ConfigError, HostKeyRevoked, HostKeyUnknown, PollError
+from collector.errors import ConfigError, HostKeyUnknown, PollError
 from collector.once import FAILED, chosen
 from collector.report import Progress
 from collector.ssh.connector import Connector
@@ -171,14 +171,17 @@ def _look_at_all(connector: Connector, found: Found, first: HostKey, deadline: D
     for kinds in KINDS:
         try:
             key = first if first.kind in kinds else connector.look(found.machine, deadline, kinds)
-            trust.check(key)
-        except HostKeyUnknown:
-            found.keys.append(key)
-        except HostKeyRevoked as error:
-            found.errors.append(error)
         except PollError:
             # It has none of this type, or takes no more connections for now: what there is will do.
             continue
+        try:
+            # Somebody else may have made the file meanwhile.
+            trust.refresh()
+            trust.check(key)
+        except HostKeyUnknown:
+            found.keys.append(key)
+        except PollError as error:
+            found.errors.append(error)
 
 
 def show(found: Found) -> None:
