@@ -1,12 +1,11 @@
 """Machines behind jump hosts: one connection for all of them, whatever happens to it and to them."""
 
 import logging
-import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rig.logins import Login, write_ini
 from rig.proxy import Proxy
 from rig.scripted import SshServer
-from rig.servers import RawServer, closes
+from rig.servers import RawServer, closes, silent_port
 from rig.sshd import Sshd, loopback
 from rig.users import User
 from rig.wait import until
@@ -126,19 +125,6 @@ def reasons(polling: Polling) -> set[str]:
     """Why the last poll of each machine failed; `up` where it did not."""
     snapshots = [standing.snapshot for standing in polling.fleet if standing.snapshot]
     return {snapshot.failure.reason if snapshot.failure else "up" for snapshot in snapshots}
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port of 127.0.0.1 whose queue is full: nobody answers there."""
-    with socket.socket() as listener, ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 # One connection for all.

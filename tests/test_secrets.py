@@ -3,7 +3,6 @@
 import base64
 import logging
 import re
-import socket
 import subprocess
 import sys
 import traceback
@@ -20,7 +19,7 @@ from rig.keys import make_key
 from rig.logins import Login, write_ini
 from rig.needs import program
 from rig.scripted import SshServer, shell
-from rig.servers import BANNER, RawServer, closes, kexinit, says
+from rig.servers import BANNER, RawServer, closes, kexinit, says, silent_port
 from rig.users import PASSWORD
 from rig.wait import until
 
@@ -133,14 +132,7 @@ def fleet(login: Callable[..., Login], planted: Planted, crashes: list[str]) -> 
         sections["way"] = {**closed, **planted.identities["key"], "enabled": "no"}
         add("behind", login(good), jump="way")
         add("no agent", login(good), agent="yes")
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        add("full", {**closed, "port": listener.getsockname()[1]})
+        add("full", {**closed, "port": stack.enter_context(silent_port())})
         yield sections
     # Scripts of servers whose client has hung up on them in the middle.
     crashes[:] = [crash for crash in crashes if "_Transport._run" not in crash]

@@ -10,17 +10,16 @@ from time import monotonic
 from gevent.hub import Waiter, get_hub
 from paramiko import Channel, Message
 from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
-from paramiko.ssh_exception import SSHException
 
 from collector.ssh.phase import CHANNEL, Deadline
 from collector.ssh.transport import WINDOW, TunedTransport, hang_up
 from collector.ssh.wire import MOST_PACKETS
 
-DATA_HEAD = struct.Struct(">BII")
-"""What goes before the data of MSG_CHANNEL_DATA (RFC 4254, 5.2): its number, the channel's, how many bytes follow."""
+HEAD = struct.Struct(">BII")
+"""A message's number, the channel's, and a count of bytes (RFC 4254, 5.2).
 
-ADJUSTMENT = struct.Struct(">BII")
-"""MSG_CHANNEL_WINDOW_ADJUST: its number, the channel's, and how many bytes more may be sent."""
+In MSG_CHANNEL_DATA so many follow; by MSG_CHANNEL_WINDOW_ADJUST, which ends there, so many more may be sent.
+"""
 
 
 class Inbox:
@@ -39,9 +38,7 @@ class Inbox:
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Add what has come. SSHException, which ends the connection, if that is more than the window lets through."""
-        if len(self._data) > WINDOW:
-            raise SSHException(f"more than the {WINDOW} bytes that it may send unasked")
+        """Add what has come; the transport sees to it that this is no more than the window lets through."""
         self.fed_at = monotonic()
         self._data = self._data + data if self._data else data
         self._wake()
@@ -95,7 +92,7 @@ class Connection:
                 raise EOFError
             channel.out_window_size -= len(data)
             transport.packetizer.send_message(
-                Message(DATA_HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, len(data)) + data)
+                Message(HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, len(data)) + data)
             )
         except OSError:
             transport.check()
@@ -120,7 +117,7 @@ class Connection:
         self._unacknowledged += size
         if self._unacknowledged > WINDOW // 10:
             size, self._unacknowledged = self._unacknowledged, 0
-            adjustment = ADJUSTMENT.pack(MSG_CHANNEL_WINDOW_ADJUST, self._channel.remote_chanid, size)
+            adjustment = HEAD.pack(MSG_CHANNEL_WINDOW_ADJUST, self._channel.remote_chanid, size)
             self._transport._send_user_message(Message(adjustment))  # type: ignore[attr-defined]
 
     def close(self) -> None:

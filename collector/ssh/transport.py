@@ -1,7 +1,7 @@
 """The tuned Transport: what it offers, and the handshake.
 
-Paramiko's private names are used only here, in `wire`, `connection` and `auth`; tests/test_paramiko_contract.py fails
-by name when one of them changes.
+Paramiko's private names are used only here, in `wire`, `connection`, `trunk` and `auth`;
+tests/test_paramiko_contract.py fails by name when one of them changes.
 """
 
 import logging

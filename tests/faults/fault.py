@@ -1,8 +1,7 @@
 """One row of the matrix: what befalls a machine, and what must be seen of it."""
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import paramiko
 from rig.logins import Login, Server, login
 from rig.proxy import Proxy
 from rig.scripted import SshServer
-from rig.servers import Behaviour, RawServer
+from rig.servers import Behaviour, RawServer, silent_port
 from rig.sshd import Sshd
 
 
@@ -140,12 +139,5 @@ def closed(patient: Patient) -> Iterator[None]:
 @contextmanager
 def full(patient: Patient) -> Iterator[None]:
     """A listener whose queue is full: nobody answers an attempt to connect."""
-    with patient.not_listening() as address, socket.socket() as listener, ExitStack() as stack:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(address)
+    with patient.not_listening() as address, silent_port(address):
         yield

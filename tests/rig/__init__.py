@@ -15,7 +15,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     daemon.py      Daemon: the daemon as a process
     polls.py       poll(login): a machine polled, as the daemon does it
     matrix.py      Matrix: a table in a document, each cell of which a test answers for
-    servers.py     RawServer: servers that never get as far as SSH
+    servers.py     RawServer, silent_port: servers that never get as far as SSH
     scripted.py    SshServer: SSH up to the stage that the test wants, then whatever its script says
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server
     installation.py  make_install(folder): this tree, installed there

@@ -13,8 +13,8 @@ make the bytes of SSH's binary protocol (RFC 4253 §6, §7.1) for what comes aft
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import repeat
 from types import TracebackType
 from typing import Self
@@ -64,6 +64,20 @@ def stop(server: StreamServer) -> None:
     server.close()
     gevent.sleep(0)
     server.stop(timeout=0)
+
+
+@contextmanager
+def silent_port(address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[int]:
+    """A port whose queue is full: nobody answers an attempt to connect."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 def says_nothing(connection: socket.socket) -> None:
