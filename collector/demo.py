@@ -25,7 +25,7 @@ from collector import daemon
 from collector.config import values
 from collector.probe import COMMAND
 from collector.ssh.known_hosts import lines
-from collector.ssh.transport import TunedTransport, hang_up
+from collector.ssh.transport import TunedTransport
 
 MOST = 1000
 
@@ -103,7 +103,7 @@ class DemoFleet:
             transport.start_server(event=Event(), server=door)
             transport.join()
         finally:
-            hang_up(transport)
+            transport.hang_up()
             door.close()
 
 

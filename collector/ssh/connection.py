@@ -7,12 +7,14 @@ greenlets are not threads, and nothing here can be interrupted where it does not
 import struct
 from time import monotonic
 
-from gevent.hub import Waiter, get_hub
+from gevent import get_hub, getcurrent
+from gevent.hub import Waiter
 from paramiko import Channel, Message
 from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
 
 from collector.ssh.phase import CHANNEL, Deadline
-from collector.ssh.transport import WINDOW, TunedTransport, hang_up
+from collector.ssh.resting import RestingTransport
+from collector.ssh.transport import WINDOW, TunedTransport
 from collector.ssh.wire import MOST_PACKETS
 
 HEAD = struct.Struct(">BII")
@@ -57,20 +59,26 @@ class Inbox:
         return data
 
     def _wake(self) -> None:
-        if self._waiter is not None:
-            # The waiter knows if whoever waited has been cut off meanwhile, and does nothing then.
-            get_hub().loop.run_callback(self._waiter.switch, None)
-            self._waiter = None
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        # The waiter knows if whoever waited has been cut off meanwhile, and does nothing then.
+        hub = get_hub()
+        if getcurrent() is hub:
+            waiter.switch(None)
+        else:
+            hub.loop.run_callback(waiter.switch, None)
 
 
 class Connection:
     """A login on a machine with one channel, on which a program runs."""
 
-    def __init__(self, transport: TunedTransport, channel: Channel, inbox: Inbox, login_seconds: float) -> None:
+    def __init__(self, transport: RestingTransport, channel: Channel, inbox: Inbox, login_seconds: float) -> None:
         self._transport = transport
         self._channel = channel
         self._inbox = inbox
         self._unacknowledged = 0
+        transport.rest(channel)
         self.login_seconds = login_seconds
         self.agreement = transport.agreement
 
@@ -122,7 +130,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up, without waiting for anything."""
-        hang_up(self._transport)
+        self._transport.hang_up()
 
 
 def open_channel(transport: TunedTransport, command: str, deadline: Deadline) -> tuple[Channel, Inbox]:

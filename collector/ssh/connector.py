@@ -18,8 +18,9 @@ from collector.ssh.jump import Jump
 from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import TRUST, Deadline
 from collector.ssh.resolve import Resolver
+from collector.ssh.resting import RestingTransport
 from collector.ssh.slots import Slots
-from collector.ssh.transport import TunedTransport, hang_up, shake_hands
+from collector.ssh.transport import TunedTransport, shake_hands
 
 Entered = TypeVar("Entered", bound=TunedTransport)
 
@@ -101,12 +102,12 @@ class Connector:
             PollError: of whatever phase failed; nothing is left open then.
         """
         started = monotonic()
-        transport = self._enter(machine, partial(self._reach, machine, deadline), deadline, TunedTransport)
+        transport = self._enter(machine, partial(self._reach, machine, deadline), deadline, RestingTransport)
         login_seconds = monotonic() - started
         try:
             channel, inbox = open_channel(transport, command, deadline)
         except BaseException:
-            hang_up(transport)
+            transport.hang_up()
             raise
         return Connection(transport, channel, inbox, login_seconds)
 
@@ -127,7 +128,7 @@ class Connector:
             shake_hands(transport, deadline)
             return transport.shown_host_key
         finally:
-            hang_up(transport)
+            transport.hang_up()
 
     def _reach(self, machine: Machine, deadline: Deadline) -> socket:
         """Connect to a machine, through the jump hosts on the way. Raises PollError."""
@@ -168,7 +169,7 @@ class Connector:
                 trust.check(transport.shown_host_key)
             log_in(transport, login.user, self.identities[login.identity_files], deadline)
         except BaseException:
-            hang_up(transport)
+            transport.hang_up()
             raise
         return transport
 

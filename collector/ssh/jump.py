@@ -18,7 +18,6 @@ from collector.pause import Pause
 from collector.ssh.dial import connect_to
 from collector.ssh.phase import Deadline, Phase
 from collector.ssh.slots import Slots
-from collector.ssh.transport import hang_up
 from collector.ssh.trunk import Trunk
 
 log = logging.getLogger(__name__)
@@ -150,7 +149,7 @@ class Jump:
         if self._opening is not None:
             self._opening.kill(block=False)
         if self._trunk is not None:
-            hang_up(self._trunk)
+            self._trunk.hang_up()
 
     def _connected(self, deadline: Deadline) -> Trunk:
         """Return the connection; if there is none, log in, once for all who want it meanwhile.
@@ -197,7 +196,7 @@ class Jump:
 
     def _succeed(self, trunk: Trunk) -> None:
         if self._is_closed:
-            hang_up(trunk)
+            trunk.hang_up()
             return
         self._trunk = trunk
         gevent.spawn(trunk.watch)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from threading import Event
 from typing import Any, ClassVar, NamedTuple
 
+import paramiko
 from paramiko import Message, Transport
 from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA
 from paramiko.ssh_exception import IncompatiblePeer, SSHException
@@ -23,6 +24,21 @@ from collector.ssh.wire import TunedPacketizer
 
 # What goes wrong on a connection becomes an error of ours, said once; paramiko would log each as a traceback.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
+
+class _Unlisted(list[Transport]):
+    """The list of all transports that paramiko keeps, to close them when the process ends; we close ours ourselves.
+
+    Each of 10,000 that ended would be looked for in it, in half a millisecond.
+    """
+
+    def append(self, transport: Transport) -> None:
+        """Do nothing."""
+
+    def remove(self, transport: Transport) -> None:
+        """Do nothing."""
+
+
+paramiko.transport._active_threads = _Unlisted()  # type: ignore[attr-defined]  # the stubs have no private names
 
 MOST_BANNER_LINES = 1024
 """Lines before the banner, as in OpenSSH."""
@@ -73,6 +89,7 @@ BOUNDED = {number: _within_the_window(HANDLERS[number]) for number in (MSG_CHANN
 class TunedTransport(Transport):
     """Paramiko's Transport without its ten wake-ups a second, and with what the server says when it wants us gone."""
 
+    packetizer_class: ClassVar[type[TunedPacketizer]] = TunedPacketizer
     _active_check_timeout = None
     _kex_info = EXCHANGES
     _channel_handler_table: ClassVar = {**HANDLERS, **BOUNDED}
@@ -86,7 +103,7 @@ class TunedTransport(Transport):
         host_key_algorithms: tuple[str, ...] = (),
     ) -> None:
         """Offer these algorithms, best first, or where none is named the usual ones."""
-        super().__init__(sock, default_window_size=WINDOW, packetizer_class=TunedPacketizer)
+        super().__init__(sock, default_window_size=WINDOW, packetizer_class=self.packetizer_class)
         options = self.get_security_options()
         options.kex = tuple(name for name in kex_algorithms or USUAL["kex_algorithms"] if name in EXCHANGES)
         options.ciphers = ciphers or USUAL["ciphers"]
@@ -168,6 +185,10 @@ class TunedTransport(Transport):
             if not set(ours) & set(offered[field])
         )
 
+    def hang_up(self) -> None:
+        """Close the socket: who reads then wakes whoever waits, and ends. Transport.close() may wait for locks."""
+        self.packetizer.close()
+
     def check(self) -> None:
         """Raise why the transport has died, if it has.
 
@@ -244,11 +265,6 @@ def _names(algorithms: Iterable[str]) -> str:
     """Render a list of algorithms, which may be a server's: without what is none, in printable characters, cut."""
     names = ", ".join(name for name in algorithms if not name.startswith(("ext-info-", "kex-strict-")))
     return re.sub(r"[^ -~]", "?", names)[:300]
-
-
-def hang_up(transport: TunedTransport) -> None:
-    """Close a transport's socket: its greenlet wakes whoever waits, and ends. Transport.close() may wait for locks."""
-    transport.packetizer.close()
 
 
 def shake_hands(transport: TunedTransport, deadline: Deadline) -> None:

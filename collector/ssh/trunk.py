@@ -26,7 +26,7 @@ from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_GLOBAL_REQUEST
 from paramiko.ssh_exception import ChannelException, SSHException
 
 from collector.ssh.phase import shown
-from collector.ssh.transport import TunedTransport, hang_up
+from collector.ssh.transport import TunedTransport
 
 STREAM_WINDOW = 128 * 1024
 """Bytes a machine may send unasked: what one of which nobody reads can take of the memory."""
@@ -185,7 +185,7 @@ class Trunk(TunedTransport):
         """Hang up when the jump host has fallen silent; return when the connection has ended, whoever ended it."""
         while not self.outbox.is_over.wait(LOOK_EVERY):
             if self.outbox.unanswered_for > PATIENCE:
-                hang_up(self)
+                self.hang_up()
             elif self.outbox.silent_for > QUIET and self.outbox.asked is None:
                 self.ask()
 

@@ -64,10 +64,13 @@ class TunedPacketizer(Packetizer):
         if self.packets_left < 0:
             raise SSHException(f"more than {MOST_PACKETS} packets that nobody has asked for")
         if monotonic() - self._turn_began > TURN:
-            # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
-            gevent.sleep(PAUSE)
-            self._turn_began = monotonic()
+            self._let_others_run()
         return super().read_message()
+
+    def _let_others_run(self) -> None:
+        # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
+        gevent.sleep(PAUSE)
+        self._turn_began = monotonic()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.
