@@ -4,8 +4,7 @@
 a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import chain
 from math import inf
@@ -16,8 +15,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from collector.config import Machine
-from collector.metric import Counter, Gauge, Metric, Sample
-from collector.snapshot import Block, Fleet, Shape, Standing
+from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, joined
+from collector.snapshot import Block, Fleet, Standing
 
 UP = Gauge("ssh_up", "Whether the last poll of the machine succeeded; 0 before the first.")
 POLL_DURATION = Gauge("ssh_poll_duration_seconds", "How long the last poll took, the login included if there was one.")
@@ -65,10 +64,11 @@ OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *P
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
-def samples(standing: Standing) -> tuple[Sample, ...]:
+def samples(standing: Standing) -> Samples:
     """Return every sample of one machine: what is always there, then what its last poll said."""
-    own = _own_samples(standing)
-    return (*own, *standing.snapshot.samples) if standing.snapshot else tuple(own)
+    own = Samples.of(_own_samples(standing))
+    said = standing.snapshot.samples if standing.snapshot else NONE
+    return Samples(joined((own.shape, said.shape)), own.values + said.values)
 
 
 def _own_samples(standing: Standing) -> Iterator[Sample]:
@@ -104,54 +104,31 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
 
 
 def render(standing: Standing) -> Block:
-    """Render one machine's lines, grouped by metric family; those of unchanged samples are those of its last block."""
-    now = samples(standing)
-    return (standing.block and _amend(standing.block, now)) or _render(own_labels(standing.machine), now)
-
-
-def _render(own: tuple[tuple[str, str], ...], now: tuple[Sample, ...]) -> Block:
-    """Render every sample."""
-    shape = _shape(tuple([(metric, labels) for metric, labels, _ in now]))
-    plain = "{" + label_text(own) + "} "
-    lines = [""] * len(now)
-    for place, (metric, labels, value) in zip(shape.places, now, strict=True):
-        text = "{" + label_text(own, metric.labels, labels) + "} " if labels else plain
-        lines[place] = f"{metric.name}{text}{number(value)}\n"
-    return Block(shape, tuple(lines), now)
-
-
-def _amend(block: Block, now: tuple[Sample, ...]) -> Block | None:
-    """Render the samples that differ from those of a block; None if series came or went."""
-    if len(now) != len(block.samples):
-        return None
-    lines = list(block.lines)
-    for place, new, old in zip(block.shape.places, now, block.samples, strict=True):
-        if new is old:
-            continue
-        if new.metric is not old.metric or new.labels != old.labels:
-            return None
+    """Render one machine's lines; those of values that are as they were are taken over from its last block."""
+    now, block = samples(standing), standing.block
+    if block is None or block.shape is not now.shape:
+        return Block(now.shape, now.values, list(_rests(standing.machine, now)))
+    rests, labelled = block.rests.copy(), now.shape.labelled
+    plain = _labels_of(rests[0])
+    for place, (new, old) in enumerate(zip(now.values, block.values, strict=True)):
         # 0.0 == -0.0, and they are written differently.
-        if new.value != old.value or not new.value:
-            line = lines[place]
-            lines[place] = f"{line[: line.rindex(' ')]} {number(new.value)}\n"
-    return Block(block.shape, tuple(lines), now)
+        if new != old or not new:
+            labels = _labels_of(rests[place]) if place in labelled else plain
+            rests[place] = f"{labels}{number(new)}\n"
+    return Block(now.shape, now.values, rests)
 
 
-@lru_cache(maxsize=256)
-def _shape(series: tuple[tuple[Metric, tuple[str, ...]], ...]) -> Shape:
-    """Return where each line is. Machines of one kind share one such table, which saves 5 kB a machine."""
-    families: dict[Metric, list[int]] = {}
-    for index, (metric, _) in enumerate(series):
-        families.setdefault(metric, []).append(index)
-    places = [0] * len(series)
-    spans = {}
-    end = 0
-    for metric, indexes in families.items():
-        start, end = end, end + len(indexes)
-        spans[metric.name] = slice(start, end)
-        for place, index in enumerate(indexes, start):
-            places[index] = place
-    return Shape(tuple(places), tuple(families), spans)
+def _labels_of(rest: str) -> str:
+    """Return what stands before the value."""
+    return rest[: rest.rindex(" ") + 1]
+
+
+def _rests(machine: Machine, now: Samples) -> Iterator[str]:
+    """Yield what stands after the name in each line."""
+    own = own_labels(machine)
+    plain = "{" + label_text(own) + "}"
+    for metric, labels, value in now:
+        yield f"{'{' + label_text(own, metric.labels, labels) + '}' if labels else plain} {number(value)}\n"
 
 
 def own_labels(machine: Machine) -> tuple[tuple[str, str], ...]:
@@ -210,22 +187,24 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
     for alike in blocks.values():
         for start in range(0, len(alike), AT_A_TIME):
             some = alike[start : start + AT_A_TIME]
-            columns.append((some[0].shape, list(zip(*[block.lines for block in some], strict=True))))
+            columns.append((some[0].shape, list(zip(*[block.rests for block in some], strict=True))))
             gevent.sleep(0)
-    families = {metric.name: metric for shape, _ in columns for metric in shape.families}
+    families = {name: metric for shape, _ in columns for name, (metric, _) in shape.families.items()}
     # Not joined at the end: 40 MB would take 20 ms at one go.
     written = BytesIO()
     for name in sorted(families):
-        texts = [_text(column[shape.spans[name]]) for shape, column in columns if name in shape.spans]
-        written.write("".join([header(families[name], openmetrics), *texts]).encode())
+        parts = [_rests_of(shape.families[name][1], column) for shape, column in columns if name in shape.families]
+        written.write((header(families[name], openmetrics) + name + name.join(chain.from_iterable(parts))).encode())
         gevent.sleep(0)
     written.write(_own(registry, openmetrics))
     return written.getvalue()
 
 
-def _text(columns: list[tuple[str, ...]]) -> str:
-    """Join the lines of one family, machine by machine; mostly it has but one for each."""
-    return "".join(columns[0] if len(columns) == 1 else chain.from_iterable(zip(*columns, strict=True)))
+def _rests_of(places: Sequence[int], column: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    """Return what follows the name in the lines of one family, machine by machine; mostly it has but one for each."""
+    if len(places) == 1:
+        return column[places[0]]
+    return chain.from_iterable(zip(*[column[place] for place in places], strict=True))
 
 
 def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:

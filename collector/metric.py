@@ -8,7 +8,9 @@ CPU(12.5, "0", "user")                       # Sample(CPU, ("0", "user"), 12.5)
 """
 
 import re
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import ClassVar, NamedTuple, Self
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -64,3 +66,67 @@ class Sample(NamedTuple):
     metric: Metric
     labels: tuple[str, ...]
     value: float
+
+
+Series = tuple[Metric, tuple[str, ...]]
+
+
+class Shape:
+    """Which series there are, each once; equal shapes are one and the same object, made by `shape_of`.
+
+    All machines of one kind share it, which saves 5 kB a machine. `families` has by the name of each metric family the
+    metric, and at which places of `series` it is. `labelled` are the places of those that have labels.
+    """
+
+    __slots__ = ("families", "labelled", "series")
+
+    def __init__(self, series: tuple[Series, ...]) -> None:
+        if len({(metric.name, labels) for metric, labels in series}) != len(series):
+            raise ValueError("a series twice")
+        self.series = series
+        self.labelled = frozenset([place for place, (_, labels) in enumerate(series) if labels])
+        places: dict[str, list[int]] = {}
+        for place, (metric, _) in enumerate(series):
+            places.setdefault(metric.name, []).append(place)
+        self.families = {name: (series[found[0]][0], tuple(found)) for name, found in places.items()}
+
+
+@lru_cache(maxsize=1024)
+def shape_of(series: tuple[Series, ...]) -> Shape:
+    """Return the shape of these series. Raises ValueError if one is there twice."""
+    return Shape(series)
+
+
+@lru_cache(maxsize=1024)
+def joined(shapes: tuple[Shape, ...]) -> Shape:
+    """Return the shape of the series of several, one after another. Raises ValueError if one is there twice."""
+    return shape_of(tuple([series for shape in shapes for series in shape.series]))
+
+
+class Samples:
+    """Some samples, as compact as can be: their `shape`, and the `values` in the same order."""
+
+    __slots__ = ("shape", "values")
+
+    def __init__(self, shape: Shape, values: tuple[float, ...]) -> None:
+        self.shape = shape
+        self.values = values
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Self:
+        """Take in single samples. Raises ValueError if a series is there twice."""
+        found = tuple(samples)
+        return cls(
+            shape_of(tuple([(metric, labels) for metric, labels, _ in found])), tuple([value for _, _, value in found])
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        for (metric, labels), value in zip(self.shape.series, self.values, strict=True):
+            yield Sample(metric, labels, value)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+NONE = Samples(shape_of(()), ())
+"""No sample."""

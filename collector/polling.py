@@ -26,7 +26,7 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame=blame, trusted=trusted)
     pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)
-    return Post(standing or Standing(machine), session, gather.Reader(machine.gather), pause, at, expiry)
+    return Post(standing or Standing(machine), session, gather.reader(machine.gather), pause, at, expiry)
 
 
 class Polling:

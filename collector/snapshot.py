@@ -1,11 +1,11 @@
 """What is known of each machine: the latest snapshot, and what has been counted since the start."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collector.config import Machine
-from collector.metric import Metric, Sample
+from collector.metric import NONE, Samples, Shape
 from collector.probe import Ready
 from collector.ssh.transport import Agreement
 
@@ -39,27 +39,27 @@ class Snapshot:
 
     at: float
     seconds: float
-    samples: tuple[Sample, ...] = ()
+    samples: Samples = NONE
     clock_offset: float | None = None
     clock_offset_error: float | None = None
     gathered: tuple[Gathered, ...] = ()
     failure: Failure | None = None
 
 
-class Shape(NamedTuple):
-    """Where the lines of a block are: of each sample, and by the name of each metric family from where to where."""
-
-    places: tuple[int, ...]
-    families: tuple[Metric, ...]
-    spans: Mapping[str, slice]
-
-
 class Block(NamedTuple):
-    """A machine's lines of the page, and the samples that they were rendered from."""
+    """A machine's lines of the page, in the order of `shape`: of each series the value, and the rest of its line.
+
+    That is what stands after the metric's name, `{instance="ssh0"} 0.5`, and the end of the line.
+    """
 
     shape: Shape
-    lines: tuple[str, ...]
-    samples: tuple[Sample, ...]
+    values: tuple[float, ...]
+    rests: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """Each line as it stands in the page."""
+        return [f"{metric.name}{rest}" for (metric, _), rest in zip(self.shape.series, self.rests, strict=True)]
 
 
 COUNTED = ("polls", "failures", "logins", "login_seconds", "last_success")

@@ -21,7 +21,7 @@ from prometheus_client.utils import floatToGoString
 from collector.config import Machine
 from collector.exposition import number, own_labels, page, render, samples
 from collector.gather import GATHERERS, parse
-from collector.metric import Counter, Gauge, Metric, Sample
+from collector.metric import Counter, Gauge, Metric, Sample, Samples
 from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.ssh.transport import Agreement
@@ -41,10 +41,10 @@ def machine(name: str = "ssh0", **labels: str) -> Machine:
 
 def fleet() -> Fleet:
     """Three machines: one up with all it says, one down after it was up, one not yet polled."""
-    memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()}).samples
+    memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()})
     extra = (CPU(1.5, "0", "user"), CPU(2e9, "0", 'odd "mode"\\\n'))
     gathered = (Gathered("memory", None), Gathered("load", "no"))
-    up = Snapshot(1e9, 0.25, memory + extra, -0.5, 0.001, gathered)
+    up = Snapshot(1e9, 0.25, Samples.of([*memory, *extra]), -0.5, 0.001, gathered)
     down = Snapshot(1e9, 0.5, failure=Failure("timeout", "too late"))
     standings = [
         Standing(
@@ -129,7 +129,7 @@ def test_numbers_are_the_librarys(value: float) -> None:
 def test_labels_are_the_librarys(labels: dict[str, str], value: float) -> None:
     """Whatever text a label has, the line is the library's."""
     few = Fleet()
-    few.replace([Standing(machine("x", **labels), Snapshot(1.0, 0.0, (Gauge("g", "h")(value),)), 1)])
+    few.replace([Standing(machine("x", **labels), Snapshot(1.0, 0.0, Samples.of([Gauge("g", "h")(value)])), 1)])
 
     assert page(few, CollectorRegistry()) == generate_latest(oracle(few))
 
@@ -151,7 +151,7 @@ def test_what_was_rendered_before_changes_nothing(polls: list[list[Sample]]) -> 
     few.replace([standing])
 
     for found in polls:
-        standing.snapshot = Snapshot(1.0, 0.0, tuple(found))
+        standing.snapshot = Snapshot(1.0, 0.0, Samples.of(found))
         standing.polls += 1
         standing.block = render(standing)
         assert page(few, CollectorRegistry()) == generate_latest(oracle(few))
@@ -161,14 +161,14 @@ def test_a_failed_machine_keeps_only_its_standing() -> None:
     """After a failure a machine has its ssh_ series, and none of what it said before."""
     standing = replace(next(iter(fleet())), snapshot=Snapshot(1.0, 0.1, failure=Failure("closed", "")))
 
-    names = [family.name for family in render(standing).shape.families]
+    names = list(render(standing).shape.families)
 
     assert not [name for name in names if name.startswith("node_") or "offset" in name or "gather" in name]
     assert "ssh_up" in names
 
 
 def test_machines_of_one_shape_share_its_table() -> None:
-    """Two machines that say the same kinds of things share the table of places: it would cost 5 kB a machine."""
+    """Two machines that say the same kinds of things share the table of their series: it would cost 5 kB a machine."""
     one, two = render(Standing(machine("a"))), render(Standing(machine("b")))
 
     assert one.shape is two.shape

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, Gatherer, Reader
+from collector.gather import GATHERERS, Gatherer, reader
 from collector.gather import parse as parse_all
+from collector.gatherers.memory import gauge_of
 from collector.metric import Metric, Sample
 from collector.probe import read_clock
 
@@ -49,8 +50,8 @@ def said(name: str, text: str) -> dict[str, str]:
 
 
 def parse(gatherer: Gatherer, texts: dict[str, str]) -> tuple[Sample, ...]:
-    """The samples of an answer that has none before it."""
-    return parse_all(gatherer, texts).samples
+    """The samples of an answer, one by one."""
+    return tuple(parse_all(gatherer, texts))
 
 
 def exposition(samples: tuple[Sample, ...]) -> str:
@@ -113,34 +114,41 @@ def test_total(name: str, data: st.DataObject) -> None:
     assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= 100
 
 
-@given(
-    st.lists(
-        st.lists(
-            st.tuples(st.sampled_from(["A", "B", "C", "Odd-D", "E(e)"]), st.integers(0, 10**7), st.booleans()),
-            max_size=5,
-        ).map(lambda fields: "".join(f"{name}: {value}{' kB' * unit}\n" for name, value, unit in fields)),
-        min_size=2,
-        max_size=6,
-    )
+FIELDS = st.tuples(
+    st.sampled_from(["A", "B", "Swap", "Odd-D", "E(e)", "F2M", "G(a)b"]),
+    st.sampled_from(["", " ", "     "]),
+    st.integers(0, 10**25),
+    st.booleans(),
 )
-def test_what_is_remembered_changes_nothing(answers: list[str]) -> None:
-    """Whatever a machine said before, a reader makes of an answer what one makes that has never read any."""
-    reader = Reader(["memory", "time"])
-
-    for poll, answer in enumerate(answers):
-        texts = {"/proc/meminfo": answer, "clock": str(poll // 2)}
-        assert Reader(["memory", "time"]).read(texts) == reader.read(texts)
 
 
-def test_unchanged_lines_are_not_parsed_again() -> None:
-    """The sample of a line that is as it was before is the very one."""
-    reader = Reader(["memory"])
-    before, _ = reader.read({"/proc/meminfo": "A: 1 kB\nB: 2 kB\n"})
+@given(st.lists(st.lists(FIELDS, max_size=6, unique_by=lambda field: field[0]), min_size=1, max_size=4))
+def test_memory_is_read_line_by_line(answers: list[list[tuple[str, str, int, bool]]]) -> None:
+    """Whatever was read before, each line of meminfo is its own name and number, times 1024 if it is in kB."""
+    for fields in answers:
+        text = "".join(f"{name}:{blanks}{value}{' kB' * unit}\n" for name, blanks, value, unit in fields)
+        known = [(gauge_of(name, unit), float(value) * (1024 if unit else 1)) for name, _, value, unit in fields]
+        expected = [(gauge.name, value) for gauge, value in known if gauge]
+        if not expected:
+            with pytest.raises(ParseError):
+                parse(GATHERERS["memory"], said("memory", text))
+            continue
 
-    now, _ = reader.read({"/proc/meminfo": "A: 1 kB\nB: 3 kB\n"})
+        samples = parse(GATHERERS["memory"], said("memory", text))
 
-    assert now[0] is before[0]
-    assert [1024.0, 3072.0] == [sample.value for sample in now]
+        assert expected == [(sample.metric.name, sample.value) for sample in samples]
+
+
+def test_machines_of_one_kind_share_their_shape() -> None:
+    """What two machines say of the same kind has one shape, whatever the numbers are; it would cost 5 kB a machine."""
+    texts = [
+        {"clock": f"{n}", "/proc/loadavg": f"{n} 2 3 4/5 6", "/proc/meminfo": f"A: {n} kB\nB: 2\n"} for n in (1, 20)
+    ]
+
+    one, two = (reader(("time", "memory", "load")).read(said)[0] for said in texts)
+
+    assert one.shape is two.shape
+    assert one.values != two.values
 
 
 def test_memory_caps_its_series() -> None:
@@ -174,7 +182,7 @@ def test_one_failure_takes_nothing_from_the_others() -> None:
     """When one gatherer cannot parse, the others' samples are all there and it is named."""
     texts = {"clock": "1.5", "/proc/loadavg": "1 2 3 4/5 6", "/proc/meminfo": "garbage"}
 
-    samples, gathered = Reader(["time", "memory", "load"]).read(texts)
+    samples, gathered = reader(("time", "memory", "load")).read(texts)
 
     assert [sample.metric.name for sample in samples] == [
         "node_time_seconds",

@@ -6,7 +6,7 @@ import pytest
 
 from collector.config import Machine
 from collector.gatherers import load, memory
-from collector.metric import Sample
+from collector.metric import Sample, Samples
 from collector.snapshot import Failure, Fleet, Snapshot
 from collector.web import human
 from collector.web.overview import Overview, Query, natural, view
@@ -14,12 +14,14 @@ from collector.web.overview import Overview, Query, natural, view
 
 def read(*lines: str) -> list[Sample]:
     """The samples of lines of meminfo."""
-    return [sample for sample in map(memory.parse_line, lines) if sample]
+    return list(memory.parse("\n".join(lines)))
 
 
-SAID = (
-    *read("MemTotal: 16777216 kB", "MemAvailable: 12582912 kB"),
-    *load.parse("0.52 0.48 12.5 1/80 11206"),
+SAID = Samples.of(
+    [
+        *read("MemTotal: 16777216 kB", "MemAvailable: 12582912 kB"),
+        *load.parse("0.52 0.48 12.5 1/80 11206"),
+    ]
 )
 
 
@@ -128,7 +130,7 @@ def test_a_row_says_why_and_what_is_done() -> None:
 def test_what_was_not_said_is_not_shown() -> None:
     """No gatherer is needed, and no value is believed that cannot be."""
     odd = (*read("MemTotal: 0 kB", "MemAvailable: 5 kB"), load.LOAD1(float("nan")))
-    row = view(Overview(), fleet_of(a=Snapshot(0.0, 0.1, odd)), Query(), 1.0).rows[0]
+    row = view(Overview(), fleet_of(a=Snapshot(0.0, 0.1, Samples.of(odd))), Query(), 1.0).rows[0]
     assert {human.NOTHING} == {row[name] for name in ("offset", "memory", "load1", "load5")}
     assert row["used"] is None
 

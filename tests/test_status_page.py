@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from collector.config import Machine
-from collector.metric import Gauge
+from collector.metric import Gauge, Samples
 from collector.snapshot import Failure, Fleet, Snapshot
 from collector.web import Server, Site, bind, serve
 
@@ -29,7 +29,7 @@ VALUES = {
     "node_load5": 0.37,
     "node_load15": 0.31,
 }
-SAMPLES = tuple(Gauge(name, "A series.")(value) for name, value in VALUES.items())
+SAMPLES = Samples.of(Gauge(name, "A series.")(value) for name, value in VALUES.items())
 UP = Snapshot(at=1000.0, seconds=0.02, samples=SAMPLES, clock_offset=0.0012, clock_offset_error=0.0003)
 DOWN = Snapshot(at=1001.0, seconds=0.5, failure=Failure("refused", "nobody listens on port 22"))
 RED = "return getComputedStyle(arguments[0]).backgroundColor"

@@ -23,7 +23,7 @@ from test_web_config import ask, tls, trusting
 from test_web_config import serving as serving_tls
 
 from collector import exposition
-from collector.metric import Gauge
+from collector.metric import Gauge, Samples
 from collector.snapshot import Fleet, Snapshot
 from collector.web import Limits, Server, Site
 
@@ -157,7 +157,7 @@ VALUE = Gauge("node_value", "A value.", "number")
 def large_fleet() -> Fleet:
     """10,000 machines with fifty series each."""
     fleet = Fleet(machine(f"ssh{number}") for number in range(10_000))
-    samples = tuple(VALUE(float(number), str(number)) for number in range(50))
+    samples = Samples.of(VALUE(float(number), str(number)) for number in range(50))
     for standing in fleet:
         standing.snapshot = Snapshot(at=0.0, seconds=0.01, samples=samples)
         standing.block = exposition.render(standing)

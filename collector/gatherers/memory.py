@@ -2,8 +2,10 @@
 
 import re
 from functools import lru_cache
+from itertools import compress
+from operator import mul
 
-from collector.metric import Gauge, Sample
+from collector.metric import Gauge, Samples, Shape, shape_of
 
 FILES = ("/proc/meminfo",)
 
@@ -13,21 +15,43 @@ MOST_LINES = 100
 LONGEST_NAME = 64
 """Letters of a line's name. Linux's have up to 17, and a long one takes long to match, and to keep."""
 
-LINE = re.compile(r"([^:\n]*): *([0-9]+)( kB)?")
+NUMBER = re.compile(r": *([0-9]+)")
+LINE = re.compile(r"([^:\n]*): 0( kB)?")
 FIELD = re.compile(r"(\w+)(?:\((\w+)\))?(\w*)", re.ASCII)
 
 
-def parse_line(line: str) -> Sample | None:
-    """Read `MemTotal:  16384 kB` (bytes = kB * 1024) or `HugePages_Total:  0` (a plain count).
+def parse(text: str) -> Samples:
+    """Read `MemTotal:  16384 kB` (bytes = kB * 1024) and `HugePages_Total:  0` (a plain count), a line each.
 
-    A line whose name cannot be a metric's yields nothing.
+    Most machines' text is the same but for its numbers, and so is what each of these stands for.
+    """
+    if text.count("\n") > MOST_LINES:
+        text = "\n".join(text.split("\n", MOST_LINES)[:MOST_LINES])
+    parts = NUMBER.split(text)
+    shape, known, factors = plan(tuple(parts[::2]))
+    return Samples(shape, tuple(map(mul, map(float, compress(parts[1::2], known)), factors)))
+
+
+@lru_cache(maxsize=32)
+def plan(rest: tuple[str, ...]) -> tuple[Shape, tuple[bool, ...], tuple[float, ...]]:
+    """Return what the numbers of a text are, by the rest of it: series, whether each is one, and what it counts in."""
+    read = [read_line(line) for line in ": 0".join(rest).split("\n") if line]
+    found = [line for line in read if line]
+    shape = shape_of(tuple([(gauge, ()) for gauge, _ in found]))
+    return shape, tuple([line is not None for line in read]), tuple([factor for _, factor in found])
+
+
+def read_line(line: str) -> tuple[Gauge, float] | None:
+    """Return the gauge of a line, and what it counts in; nothing where the name cannot be a metric's.
+
+    Raises ValueError: it is no line of meminfo.
     """
     match = LINE.fullmatch(line)
     if match is None:
         raise ValueError(f"not a line of meminfo: {line!r}")
-    field, number, unit = match.groups()
+    field, unit = match.groups()
     gauge = gauge_of(field, bool(unit)) if len(field) <= LONGEST_NAME else None
-    return None if gauge is None else gauge(float(number) * (1024.0 if unit else 1.0))
+    return None if gauge is None else (gauge, 1024.0 if unit else 1.0)
 
 
 @lru_cache(maxsize=1024)

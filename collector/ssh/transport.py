@@ -25,6 +25,7 @@ from collector.ssh.wire import TunedPacketizer
 # What goes wrong on a connection becomes an error of ours, said once; paramiko would log each as a traceback.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
+
 class _Unlisted(list[Transport]):
     """The list of all transports that paramiko keeps, to close them when the process ends; we close ours ourselves.
 
