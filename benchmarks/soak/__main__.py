@@ -2,9 +2,9 @@
 
     make soak ARGS="--seconds 7200 --seed 7 --out build/soak"
 
-Writes soak.md, soak.svg and soak.json to the folder `--out`, and ends with 1 if something did not hold. The same
-seed and options strike the same machines with the same faults at the same moments. Needs root (the sshd runs in
-namespaces).
+Writes soak.md, soak.json, the daemon's log and, where there is matplotlib, soak.svg to the folder `--out`; ends with 1
+if something did not hold. The same seed and options strike the same machines with the same faults at the same moments.
+Needs root (the sshd runs in namespaces).
 """
 
 from gevent import monkey
@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -81,7 +82,8 @@ def main() -> int:
             shutil.copy(Path(folder, "log"), asked.out / "daemon.log")
     (asked.out / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
     (asked.out / "soak.md").write_text(f"# A soak\n\n{summary.show(results)}")
-    plot(results, asked.out / "soak.svg")
+    if find_spec("matplotlib"):
+        plot(results, asked.out / "soak.svg")
     print(summary.show(results))
     return 1 if results["violations"] else 0
 
