@@ -118,8 +118,9 @@ class Soak:
                 sampler.rest()
             gevent.sleep(max(0.0, begin + self._plan.seconds - monotonic()))
             gevent.joinall(under_way[:-1], timeout=60)
-            looking.kill()
-            broken = [repr(one.exception or "not over") for one in under_way[:-1] if not one.successful()]
+            sampler.stop()
+            looking.join()
+            broken = [repr(one.exception or "not over") for one in under_way if not one.successful()]
             self._look_at_end(invariants, strikes, broken)
             return self._results(invariants, strikes, sampler, monotonic() - begin)
 
@@ -138,7 +139,7 @@ class Soak:
             if not EXPECTED.search(line):
                 invariants.complain(now, "log", line)
         for problem in broken:
-            invariants.complain(now, "failures", f"the strikes on a patient ended early: {problem}")
+            invariants.complain(now, "failures", f"what strikes, or looks, ended early: {problem}")
 
     def _results(self, invariants: Invariants, strikes: Strikes, sampler: Sampler, seconds: float) -> dict[str, Any]:
         counts, page = self._ward.counts(), self._ward.page()

@@ -57,13 +57,15 @@ class Page:
 
 
 def fetch(host: str, port: int) -> Page:
-    """Fetch the page. Raises OSError when nobody serves it within 20 s."""
+    """Fetch the page; one that does not come within 20 s has the status 0."""
     began = monotonic()
     connection = http.client.HTTPConnection(host, port, timeout=20)
     try:
         connection.request("GET", "/metrics")
         response = connection.getresponse()
         text = response.read().decode()
+    except (OSError, http.client.HTTPException):
+        return Page(began, monotonic() - began, 0)
     finally:
         connection.close()
     took = monotonic() - began

@@ -1,11 +1,11 @@
 """What is noted every ten seconds while the soak runs, and what is held whenever all machines are well."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
 import gevent
+from gevent.event import Event
 
 from benchmarks.soak.invariants import Invariants, lag
 from benchmarks.soak.page import FAILURES, Page
@@ -65,28 +65,33 @@ class Sampler:
         self.pages = 0
         self.slowest = 0.0
         self.rests: list[dict[str, float]] = []
-        self._recent: deque[Page] = deque()
+        self._recent: list[Page] = []
+        self._over = Event()
 
     def run(self) -> None:
-        """Look for ever; a greenlet of its own."""
-        number = 0
+        """Look until `stop`; a greenlet of its own."""
+        number = 1
         then = self._ward.page()
-        while True:
-            number += 1
-            gevent.sleep(max(0.0, self._begin + number * PAGE_EVERY - monotonic()))
+        while not self._over.wait(max(0.0, self._begin + number * PAGE_EVERY - monotonic())):
             before = self._ward.counts()
             page = self._ward.page()
             after = self._ward.counts()
             self.pages += 1
             self.slowest = max(self.slowest, page.seconds)
-            self._recent.append(page)
             self._invariants.look(page)
-            self._invariants.account(before, page, after)
-            if number % round(SAMPLE_EVERY / PAGE_EVERY) == 0:
+            if page.status == 200:
+                self._recent.append(page)
+                self._invariants.account(before, page, after)
+            if number % round(SAMPLE_EVERY / PAGE_EVERY) == 0 and page.status == 200:
                 self.samples.append(self._sample(then, page))
                 self._tell(self.samples[-1])
                 self._recent.clear()
                 then = page
+            number += 1
+
+    def stop(self) -> None:
+        """Have `run` return when it has looked at the page that it has asked for, if any."""
+        self._over.set()
 
     def _sample(self, before: Page, page: Page) -> Sample:
         polls = sorted(one.of(name, "ssh_poll_duration_seconds") for one in self._recent for name in self._ward.healthy)
