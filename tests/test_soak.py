@@ -17,6 +17,7 @@ from benchmarks.soak.invariants import Invariants
 from benchmarks.soak.page import Page
 from benchmarks.soak.schedule import Plan, draw, recovery
 from benchmarks.soak.slope import BLOCKS, fit
+from benchmarks.soak.strikes import fits
 from benchmarks.soak.ward import WARDS, Size, backoff, faults
 from collector.errors import LATE, NEVER, NONE, SOON
 
@@ -125,8 +126,7 @@ def broken(*pages: Page) -> list[str]:
 
 def test_all_holds() -> None:
     """A fleet that is polled in time, of which a machine fails and is left alone for its pause, violates nothing."""
-    pages = [page(0, 1, 1), page(2, 1, 1), page(5, 2, 2, 1), page(15, 4, 2, 1), page(20, 5, 3), page(70, 15, 13)]
-    assert not broken(*(pages[:4]))
+    assert not broken(page(0, 1, 1), page(5, 2, 2), page(10, 3, 3, 1), page(20, 5, 3, 1), page(26, 6, 4, 2))
 
 
 FIRST = page(0, 1, 1)
@@ -172,12 +172,33 @@ def test_accounts(after: dict[str, int]) -> None:
     assert ["accounts"] == [violation.what for violation in invariants.violations]
 
 
+@pytest.mark.parametrize(
+    ("failures", "expected", "good"),
+    [
+        ({}, (), True),
+        ({"closed": 1}, (), True),  # The poll that was under way.
+        ({"closed": 2}, (), False),
+        ({"kex": 1}, (), False),
+        ({"kex": 3}, ("kex",), True),
+        ({"closed": 1, "kex": 3}, ("kex",), True),
+        ({"timeout": 1}, ("timeout", "banner"), True),
+        ({"banner": 2}, ("timeout", "banner"), True),
+        ({}, ("kex",), False),
+        ({"kex": 1, "bug": 1}, ("kex",), False),
+        ({"closed": 1}, ("kex",), False),
+    ],
+)
+def test_fault_is_seen(failures: dict[str, float], expected: tuple[str, ...], good: bool) -> None:
+    """A fault is seen with its reasons and no others, but for the one poll that it cuts in two."""
+    assert good == fits(failures, expected)
+
+
 @pytest.mark.needs("root", "namespaces", "setpriv", "sshd")
 def test_soak(tmp_path: Path) -> None:
     """A short soak strikes as it was drawn, accounts for all polls, and writes its summary."""
     argv = [sys.executable, "-m", "benchmarks.soak", "--out", str(tmp_path), "--wards", "Connections"]
-    argv += ["--seconds", "10", "--machines", "2", "--simulated", "2", "--patients", "4", "--interval", "0.5"]
-    argv += ["--shortest", "0.5", "--longest", "1", "--quiet", "0.1", "--warm", "1", "--rest", "1"]
+    argv += ["--seconds", "8", "--machines", "2", "--simulated", "2", "--patients", "4", "--interval", "0.5"]
+    argv += ["--shortest", "0.3", "--longest", "0.5", "--quiet", "0.1", "--warm", "1", "--rest", "1", "--sample", "1"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr  # Whether a second is enough is for a machine that is idle.
     results = json.loads((tmp_path / "soak.json").read_text())

@@ -9,7 +9,7 @@
     page.py        one page of the daemon's, as numbers
     strikes.py     faults strike and are healed, and what was seen of each
     invariants.py  what must hold of every page
-    sampling.py    what is noted every ten seconds
+    sampling.py    what is noted now and then
     slope.py       a straight line through noisy samples, and how sure its slope is
     summary.py     what is told at the end: Markdown and JSON
     plot.py        the same as a picture

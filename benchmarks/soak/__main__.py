@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,7 @@ def options() -> argparse.Namespace:
     add("--seconds", type=float, default=600.0, help="how long, from the moment at which all machines are up")
     add("--seed", type=int, default=1)
     add("--out", type=Path, default=Path("build", "soak"))
+    add("--again", type=Path, metavar="JSON", help="run nothing: write summary and plot of a soak.json anew")
     add("--machines", type=int, default=40, help="healthy ones, of a real sshd")
     add("--simulated", type=int, default=20, help="healthy ones, of the simulator")
     add("--patients", type=int, default=24)
@@ -66,6 +68,7 @@ def options() -> argparse.Namespace:
     add("--round", type=float, default=1200.0, help="seconds after which all machines are well together")
     add("--rest", type=float, default=20.0, help="for so many seconds at least")
     add("--wards", nargs="+", choices=tuple(WARDS), default=list(WARDS), help="the faults")
+    add("--sample", type=float, default=10.0, help="seconds from sample to sample")
     add("--every", type=float, default=60.0, help="seconds from line to line")
     return parser.parse_args()
 
@@ -73,18 +76,27 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """Run a soak; return 1 when something did not hold."""
     asked = options()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.again:
+        return report(json.loads(asked.again.read_text()), asked.out)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # The servers' complaints are what we provoke.
     with tempfile.TemporaryDirectory() as folder:
-        asked.out.mkdir(parents=True, exist_ok=True)
         try:
             results = Soak(asked, Path(folder)).run()
         finally:
-            shutil.copy(Path(folder, "log"), asked.out / "daemon.log")
+            with suppress(FileNotFoundError):  # It may not have come to that.
+                shutil.copy(Path(folder, "log"), asked.out / "daemon.log")
     (asked.out / "soak.json").write_text(json.dumps(results, indent=1) + "\n")
-    (asked.out / "soak.md").write_text(f"# A soak\n\n{summary.show(results)}")
+    return report(results, asked.out)
+
+
+def report(results: summary.Results, out: Path) -> int:
+    """Write the summary and the plot; return 1 when something did not hold."""
+    text = summary.show(results)
+    (out / "soak.md").write_text(f"# A soak\n\n{text}")
+    print(text)
     if find_spec("matplotlib"):
-        plot(results, asked.out / "soak.svg")
-    print(summary.show(results))
+        plot(results, out / "soak.svg")
     return 1 if results["violations"] else 0
 
 
@@ -110,7 +122,7 @@ class Soak:
             invariants = Invariants(ward.healthy, ward.machines, self._size, begin)
             invariants.tell = lambda one: print(f"at {one.at:.0f} s, {one.what}: {one.detail}", flush=True)
             strikes = Strikes(ward, self._faults, self._strikes, invariants, begin)
-            sampler = Sampler(ward, invariants, strikes, begin, self._tell)
+            sampler = Sampler(ward, invariants, strikes, begin=begin, every=self._asked.sample, tell=self._tell)
             print("  ".join(f"{name:>8}" for name in COLUMNS), flush=True)
             under_way = [*strikes.start(), looking := gevent.spawn(sampler.run)]
             for at in [self._plan.warm / 2, *(end - self._plan.rest + 1 for _, end in self._plan.rounds())]:

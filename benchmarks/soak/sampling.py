@@ -1,4 +1,4 @@
-"""What is noted every ten seconds while the soak runs, and what is held whenever all machines are well."""
+"""What is noted now and then while the soak runs, and what is held whenever all machines are well."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from benchmarks.soak.strikes import Strikes
 from benchmarks.soak.ward import Ward
 from benchmarks.table import quantile
 
-PAGE_EVERY, SAMPLE_EVERY = 2.0, 10.0
-"""Seconds."""
+PAGES = 5
+"""Pages from sample to sample."""
 
 GROWTH = 8 * 2**20
 """Bytes of memory that a rest may hold more than the first one: what the allocator keeps."""
@@ -51,15 +51,23 @@ class Sample:
 
 
 class Sampler:
-    """Fetches the page every other second, has it looked at, and takes a sample now and then, until `stop`."""
+    """Fetches the page now and then, has it looked at, and takes a sample each `every` seconds, until `stop`."""
 
     def __init__(
-        self, ward: Ward, invariants: Invariants, strikes: Strikes, begin: float, tell: Callable[[Sample], None]
+        self,
+        ward: Ward,
+        invariants: Invariants,
+        strikes: Strikes,
+        *,
+        begin: float,
+        every: float,
+        tell: Callable[[Sample], None],
     ) -> None:
         self._ward = ward
         self._invariants = invariants
         self._strikes = strikes
         self._begin = begin
+        self._every = every
         self._tell = tell
         self.samples: list[Sample] = []
         self.pages = 0
@@ -72,7 +80,7 @@ class Sampler:
         """Look until `stop`; a greenlet of its own."""
         number = 1
         then = self._ward.page()
-        while not self._over.wait(max(0.0, self._begin + number * PAGE_EVERY - monotonic())):
+        while not self._over.wait(max(0.0, self._begin + number * self._every / PAGES - monotonic())):
             before = self._ward.counts()
             page = self._ward.page()
             after = self._ward.counts()
@@ -82,7 +90,7 @@ class Sampler:
             if page.status == 200:
                 self._recent.append(page)
                 self._invariants.account(before, page, after)
-            if number % round(SAMPLE_EVERY / PAGE_EVERY) == 0 and page.status == 200:
+            if number % PAGES == 0 and page.status == 200:
                 self.samples.append(self._sample(then, page))
                 self._tell(self.samples[-1])
                 self._recent.clear()

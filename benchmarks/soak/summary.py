@@ -1,5 +1,6 @@
 """What is told at the end of a soak: Markdown for people, JSON for programs."""
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import Any
 from faults.fault import Fault
 
 from benchmarks.soak.invariants import HOLDS
-from benchmarks.soak.slope import fit
+from benchmarks.soak.slope import BLOCKS, fit
 from benchmarks.soak.strikes import Outcome
 from benchmarks.table import quantile, table
 
@@ -49,34 +50,42 @@ def show(results: Results) -> str:
 
 
 def _head(results: Results) -> Iterator[str]:
-    options, size, totals = results["options"], results["size"], results["totals"]
-    lines = table(
-        ("in all", "count"),
-        [
-            ("polls", f"{totals['polls']:,.0f}"),
-            ("… that succeeded", f"{totals['succeeded']:,.0f}"),
-            ("… that failed", f"{totals['failed']:,.0f}"),
-            ("… that failed on a healthy machine", f"{totals['failed_healthy']:,.0f}"),
-            ("due moments in a pause after a failure", f"{totals['alone']:,.0f}"),
-            ("due moments missed", f"{totals['missed']:,.0f}"),
-            ("due moments lost", f"{totals['lost']:,.0f}"),
-            ("logins", f"{totals['logins']:,.0f}"),
-            ("faults that struck", f"{totals['struck']:,.0f}"),
-            ("… drawn, but the machine was still down", f"{totals['unmade']:,.0f}"),
-            ("pages fetched", f"{totals['pages']:,.0f}"),
-        ],
+    options, size, totals, samples = (results[name] for name in ("options", "size", "totals", "samples"))
+    waited = (samples[-1]["waited"] - samples[0]["waited"]) / (samples[-1]["at"] - samples[0]["at"])
+    yield f'    make soak ARGS="{results["command"]}"\n'
+    yield fill(
+        f"That was on {results['host']}. The daemon had to wait for a core for {100 * waited:.1f} % of the time, which "
+        "is what else went on there."
     )
-    yield f"""\
-Made by `make soak ARGS="{results["command"]}"` on {results["host"]}, with other work on the machine.
+    yield fill(
+        f"{size['real']} healthy machines of one real sshd, {size['simulated']} simulated ones, and {size['patients']} "
+        "patients (a real sshd behind a proxy, until a fault strikes) were polled every "
+        f"{size['interval']:g} s for {results['seconds']:,.0f} s. The faults are the rows of [faults.md](faults.md), "
+        f"drawn with the seed {options['seed']}; each lasts {options['shortest']:g} to {options['longest']:g} s. "
+        "Pauses after failures are as long as they are in earnest. The daemon is as it is, but that it counts its due "
+        "moments. Its page is fetched now and then, and twice a second for each machine that is to come back: that is "
+        "part of the processor told here."
+    )
+    counts = {
+        "polls": "polls",
+        "… that succeeded": "succeeded",
+        "… that failed": "failed",
+        "… that failed on a healthy machine": "failed_healthy",
+        "due moments in a pause after a failure": "alone",
+        "due moments missed": "missed",
+        "due moments lost": "lost",
+        "logins": "logins",
+        "faults that struck": "struck",
+        "… drawn, but the machine was still down": "unmade",
+        "pages looked at": "pages",
+    }
+    yield table(("in all", "count"), [(text, f"{totals[name]:,.0f}") for text, name in counts.items()]) + "\n"
+    yield f"The slowest page took {1000 * totals['slowest_page']:.0f} ms.\n"
 
-{size["real"]} healthy machines of one real sshd, {size["simulated"]} simulated ones, and {size["patients"]} patients
-(a real sshd behind a proxy, until a fault strikes), polled every {size["interval"]:g} s for {results["seconds"]:,.0f}
-s. The faults are the rows of [faults.md](faults.md), drawn with the seed {options["seed"]}; each lasts
-{options["shortest"]:g} to {options["longest"]:g} s. Pauses after failures are as long as they are in earnest. The page
-is fetched every 2 s, and twice a second while a machine is to come back: that is part of the processor told here.
 
-{lines}
-"""
+def fill(text: str) -> str:
+    """Return a paragraph in lines of 120 columns at most."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _invariants(results: Results) -> Iterator[str]:
@@ -94,13 +103,29 @@ def _resources(results: Results) -> Iterator[str]:
     for name, line in results["slopes"].items():
         if line:
             low, high = line["slope"] - line["error"], line["slope"] + line["error"]
-            yield f"Memory, {name}: **{line['slope']:+.0f} kB an hour**, with 95 % from {low:+.0f} to {high:+.0f}.\n"
+            yield f"Memory, {name}: **{line['slope']:+.0f} kB an hour** (95 % confidence: {low:+.0f} to {high:+.0f}).\n"
     if any(results["slopes"].values()):
-        yield "(Least squares through the means of 24 blocks of samples, as single ones are much alike; Student's t.)"
-    yield ""
+        yield fill(
+            f"That is least squares through the means of {BLOCKS} blocks of samples, which know little of each other, "
+            "with Student's t: single samples are too much alike."
+        )
+    yield from _healthy(results["samples"])
     yield _over_time(results["samples"]) + "\n"
     yield "Whenever all machines were well:\n"
     yield _at_rest(results["rests"]) + "\n"
+
+
+def _healthy(samples: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    """Yield how long the healthy machines' polls took with faults and without."""
+    with_faults = sorted(one["poll"] for one in samples if one["faults"])
+    without = sorted(one["poll"] for one in samples if not one["faults"])
+    if with_faults and without:
+        yield fill(
+            "The 99th percentile of the healthy machines' polls from sample to sample is "
+            f"{1000 * quantile(with_faults, 0.5):.1f} ms while there are faults, and "
+            f"{1000 * quantile(without, 0.5):.1f} ms while there are none (the medians of {len(with_faults)} and "
+            f"{len(without)} samples)."
+        )
 
 
 def _over_time(samples: Sequence[Mapping[str, float]]) -> str:
@@ -143,8 +168,8 @@ def _faults(results: Results) -> Iterator[str]:
     yield f"""\
 ## What was seen of each fault
 
-"After" are polls that failed once all was well: a login that was under way. A fault after which a machine stays up
-fails no poll; one `closed` can be that of a poll that was under way when it struck.
+"After" are polls that failed once all was well: a login that was under way. A fault with which a machine stays up fails
+no poll. One `closed` may be that of a poll that was under way when the fault struck.
 
 {table(("fault", "struck", "polls meanwhile", "failed", "after", "up again, at the latest"), rows)}
 """
