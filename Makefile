@@ -36,7 +36,7 @@ BENCH_NEEDS := $(RUN_NEEDS) \
     ssh=openssh-client \
     sshd=openssh-server
 
-.PHONY: help run test bench lint install uninstall clean
+.PHONY: help run test bench soak lint install uninstall clean
 
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z]+: ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,11 @@ bench: ## what it costs, beside what you would pick instead: 3 minutes; FULL=1 t
 	@deploy/setup-packages.sh $(BENCH_NEEDS)
 	@deploy/setup-venv.sh bench,test
 	@.venv/bin/python -m benchmarks $(if $(FULL),--full) $(ARGS)
+
+soak: ## a fleet that faults befall at random, for 10 minutes (ARGS="--seconds 7200 --seed 7"); build/soak has a report
+	@deploy/setup-packages.sh $(BENCH_NEEDS)
+	@deploy/setup-venv.sh bench,test
+	@.venv/bin/python -m benchmarks.soak $(ARGS)
 
 lint: ## ruff, ruff's format check and mypy --strict
 	@deploy/setup-packages.sh $(RUN_NEEDS)

@@ -6,7 +6,7 @@
     growth.py       how the cost grows with the fleet: 100 to 19,000 simulated machines
     target.py       what a poll costs the machine that is asked, beside node_exporter
     latency.py      six machines behind a round trip of 200 ms
-    soak.py         whether anything grows with time
+    soak/           faults drawn at random for hours: whether polls get lost, or anything grows; `make soak`
     jump.py         a fleet behind one jump host: its death and return
     faults.py       what others notice of faults, and what failures leave behind
     known_hosts.py  what a big known_hosts costs

@@ -73,14 +73,6 @@ def test_latency(tmp_path: Path) -> None:
     assert {"machines": 2, "logins": 2}.items() <= figures.items()
 
 
-@pytest.mark.needs(*SSHD)
-def test_soak() -> None:
-    """A line is printed now and then."""
-    argv = [sys.executable, "-m", "benchmarks.soak", "--machines", "2", "--seconds", "0.5", "--every", "0.5"]
-    said = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert 2 == len(said.splitlines())
-
-
 def test_readme() -> None:
     """README's figures are those of the committed results."""
     readme = report.README.read_text()
