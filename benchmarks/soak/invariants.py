@@ -16,7 +16,7 @@ MOST_LAG = 0.2
 LAG_EVERY = 60.0
 
 OLDEST = 1.0
-"""Seconds by which a page may be older than its request: one that was long in the making is kept (collector.web.site)."""
+"""Seconds by which a page may be older than its request: what was long in the making is kept (collector.web.site)."""
 
 AT_ONCE = 16
 """Polls that may have been handed out and not begun (collector.sweep.TOGETHER)."""
