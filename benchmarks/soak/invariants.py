@@ -7,13 +7,16 @@ from typing import Any
 
 from benchmarks.growth import within
 from benchmarks.soak.page import FAILURES, INSTANCE, Page
-from benchmarks.soak.ward import Size
+from benchmarks.soak.ward import SLACK, Size
 
 SLOWEST_PAGE = 1.0
 MOST_LAG = 0.2
 """Seconds; the hub's lag is judged by the 99th percentile of a minute."""
 
 LAG_EVERY = 60.0
+
+OLDEST = 1.0
+"""Seconds by which a page may be older than its request: what was long in the making is kept (collector.web.site)."""
 
 AT_ONCE = 16
 """Polls that may have been handed out and not begun (collector.sweep.TOGETHER)."""
@@ -114,8 +117,7 @@ class Invariants:
             polls = page.of(name, "ssh_polls_total")
             begin, at_begin = self._from.setdefault(name, (page.at, polls))
             due = (page.at - begin) / self._interval
-            # The moments of both pages are right to a poll that is under way, or early by a tenth of a second.
-            if abs(polls - at_begin - due) > 1 + 0.5 / self._interval:
+            if abs(polls - at_begin - due) > 1 + (OLDEST + SLACK / 2) / self._interval:
                 self.complain(page.at, "polled", f"{name}: {polls - at_begin:g} polls, {due:.1f} were due")
                 self._from[name] = page.at, polls
 
@@ -144,7 +146,7 @@ class Invariants:
             self.complain(page.at, "missed", f"{missed:g} since {page.at - before.at:.1f} s before")
 
     def account(self, before: Mapping[str, int], page: Page, after: Mapping[str, int]) -> None:
-        """Compare a page with the counts of watched.py just before it and just after it."""
+        """Compare a page with the counts of watched.py at least OLDEST before it, and just after it."""
         polls, failed = page.total("ssh_polls_total"), page.total(FAILURES)
         missed = page.total("collector_polls_missed_total")
         if not before["succeeded"] + before["failed"] <= polls <= after["succeeded"] + after["failed"]:

@@ -78,12 +78,11 @@ class Sampler:
 
     def run(self) -> None:
         """Look until `stop`; a greenlet of its own."""
-        number = 1
+        number, after = 1, self._ward.counts()
         then = self._ward.page()
         while not self._over.wait(max(0.0, self._begin + number * self._every / PAGES - monotonic())):
-            before = self._ward.counts()
             page = self._ward.page()
-            after = self._ward.counts()
+            before, after = after, self._ward.counts()
             self.pages += 1
             self.slowest = max(self.slowest, page.seconds)
             self._invariants.look(page)
