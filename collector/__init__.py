@@ -33,6 +33,7 @@ The way of the data is the way of the modules; nothing flows back:
         dial.py         a host's addresses -> a socket
         wire.py         a socket -> packets: the tuned Packetizer
         transport.py    the handshake: the tuned Transport
+        resting.py      a kept session's Transport, which the hub reads while only answers come
         connection.py   a transport -> the channel on which the probe runs
         phase.py        the phases of a poll: deadlines, and what each foreign exception means
         known_hosts.py  known_hosts -> an index: the format
@@ -45,7 +46,7 @@ The way of the data is the way of the modules; nothing flows back:
     targets.py      what a machine is that cannot run it
     gather.py       the gatherers found, and their exceptions made ParseError
     gatherers/      one file a gatherer: time, memory, load
-    metric.py       Gauge, Counter, Sample
+    metric.py       Gauge, Counter, Sample; Samples, many of them
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape
     telemetry.py    the daemon's own metrics

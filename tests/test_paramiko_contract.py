@@ -1,9 +1,11 @@
 """The private names of paramiko and cryptography that collector/ssh relies on: one that changes fails here, by name."""
 
 import inspect
+import re
 import socket
 from typing import Any
 
+import paramiko
 import pytest
 from cryptography.hazmat.primitives.serialization import SSHCertificate
 from paramiko import Channel, Message, Transport
@@ -14,7 +16,8 @@ from paramiko.packet import Packetizer
 from collector.config.algorithms import ALGORITHMS
 from collector.ssh.auth import TunedAuthHandler
 from collector.ssh.connection import Inbox
-from collector.ssh.transport import EXCHANGES, TunedTransport
+from collector.ssh.resting import Rest
+from collector.ssh.transport import EXCHANGES, TunedTransport, Unlisted
 from collector.ssh.trunk import Trunk
 from collector.ssh.wire import TunedPacketizer
 
@@ -26,6 +29,8 @@ def source_of(kind: type, name: str) -> str:
 
 OVERRIDDEN = [
     "_active_check_timeout",
+    "_expect_packet",
+    "_send_kex_init",
     "_channel_handler_table",
     "_check_banner",
     "_kex_info",
@@ -76,6 +81,44 @@ def test_packetizer_has(name: str) -> None:
     theirs, ours = inspect.signature(getattr(Packetizer, name)), inspect.signature(getattr(TunedPacketizer, name))
 
     assert list(theirs.parameters) == list(ours.parameters)
+
+
+BEGINNING = ["packetizer.write_all", "_check_banner", "packetizer.start_handshake", "_send_kex_init", "_expect_packet"]
+
+
+def test_a_transport_begins_as_we_think() -> None:
+    """What RestingTransport leaves out, when it goes on, is all that Transport does before its loop, in this order."""
+    beginning, loop, _ = inspect.getsource(Transport.run).partition("while self.active:")
+    called = re.findall(r"^ +self\.(?!_log|sys)([\w.]+)\(", beginning, re.MULTILINE)
+
+    assert loop
+    assert BEGINNING == called
+
+
+def test_a_transport_ends_at_its_rest_without_being_closed() -> None:
+    """Rest, which is no Exception, passes through what Transport does at the end of a connection."""
+    ending = inspect.getsource(Transport.run).rpartition("except Exception as e:")[2]
+
+    assert not issubclass(Rest, Exception)
+    assert "finally" not in ending.partition("_active_threads.remove(self)")[0]
+    assert re.search(r"except:\n[^\n]*#(.|\n)*if self.sys.modules is not None:\n +raise", ending)
+
+
+def test_paramiko_lists_transports_as_we_think() -> None:
+    """The list of all transports, for which we have one that stays empty, is only added to and removed from."""
+    source = inspect.getsource(paramiko.transport)
+
+    assert isinstance(vars(paramiko.transport)["_active_threads"], Unlisted)
+    assert 4 == source.count("_active_threads")
+    assert all(f"_active_threads{use}" in source for use in (" = []", ".append(self)", ".remove(self)", ":\n"))
+
+
+@pytest.mark.parametrize("name", ["_Packetizer__aead_in", "_Packetizer__etm_in"])
+def test_packetizer_knows_of_its_cipher(name: str) -> None:
+    """Packetizer still has what says whether a packet's length can be seen before it is decrypted."""
+    one, other = socket.socketpair()
+    with one, other:
+        assert vars(TunedPacketizer(one))[name] is False
 
 
 def test_agent_has() -> None:

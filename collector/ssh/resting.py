@@ -26,7 +26,7 @@ AT_ONCE = 16
 READABLE = 1
 """The event of the hub's loop."""
 
-received = bytearray(65536)
+BUFFER = bytearray(65536)
 """What the hub reads into, for all connections: nothing stays in it."""
 
 
@@ -93,12 +93,12 @@ class RestingPacketizer(TunedPacketizer):
     def fill(self) -> None:
         """Read what is there, without waiting. Raises EOFError and OSError."""
         try:
-            size = os.readv(self._sock.fileno(), [received])
+            size = os.readv(self._sock.fileno(), [BUFFER])
         except BlockingIOError:
             return
         if not size:
             raise EOFError
-        self._read += memoryview(received)[:size]
+        self._read += memoryview(BUFFER)[:size]
 
     @property
     def has_packet(self) -> bool:

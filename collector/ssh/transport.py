@@ -26,7 +26,7 @@ from collector.ssh.wire import TunedPacketizer
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 
-class _Unlisted(list[Transport]):
+class Unlisted(list[Transport]):
     """The list of all transports that paramiko keeps, to close them when the process ends; we close ours ourselves.
 
     Each of 10,000 that ended would be looked for in it, in half a millisecond.
@@ -39,7 +39,7 @@ class _Unlisted(list[Transport]):
         """Do nothing."""
 
 
-paramiko.transport._active_threads = _Unlisted()  # type: ignore[attr-defined]  # the stubs have no private names
+paramiko.transport._active_threads = Unlisted()  # type: ignore[attr-defined]  # the stubs have no private names
 
 MOST_BANNER_LINES = 1024
 """Lines before the banner, as in OpenSSH."""
