@@ -1,6 +1,7 @@
 """The wire: SSH packets in and out of a socket, as few system calls as can be, and no timers."""
 
 import socket
+from math import inf
 from time import monotonic
 
 import gevent
@@ -27,7 +28,8 @@ TURN = 0.002
 What a packet is ignored for costs us far more than whoever sends it.
 """
 
-PAUSE = 0.001
+PAUSE, LONGEST_PAUSE = 0.001, 0.032
+"""Seconds for which others run then: doubled from turn to turn: who sends and sends gets a tenth of our time."""
 
 WAITED = 0.0005
 """Seconds after which a read has not found its bytes there, but has let others run."""
@@ -45,6 +47,7 @@ class TunedPacketizer(Packetizer):
         self._sock = sock
         self._read = bytearray()
         self._turn_began = monotonic()
+        self._pause = PAUSE
         self.packets_left: float = MOST_PACKETS
 
     def start_handshake(self, timeout: float) -> None:
@@ -69,7 +72,10 @@ class TunedPacketizer(Packetizer):
 
     def _let_others_run(self) -> None:
         # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
-        gevent.sleep(PAUSE)
+        gevent.sleep(self._pause)
+        # A jump host's connection has no bound: what keeps coming there is many machines' own.
+        if self.packets_left < inf:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._turn_began = monotonic()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
@@ -120,6 +126,7 @@ class TunedPacketizer(Packetizer):
             raise EOFError
         if (now := monotonic()) - asked > WAITED:
             self._turn_began = now
+            self._pause = PAUSE
         self._read += data
 
     def _take(self, n: int) -> bytes:
