@@ -6,18 +6,19 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from io import BytesIO
 from itertools import chain
 from math import inf
 
-import gevent
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from collector.config import Machine
 from collector.metric import Counter, Gauge, Metric, Sample
 from collector.snapshot import Block, Fleet, Shape, Standing
+from collector.turns import give_way
 
 UP = Gauge("ssh_up", "Whether the last poll of the machine succeeded; 0 before the first.")
 POLL_DURATION = Gauge("ssh_poll_duration_seconds", "How long the last poll took, the login included if there was one.")
@@ -193,34 +194,74 @@ def header(metric: Metric, openmetrics: bool) -> str:
 
 
 AT_A_TIME = 1000
-"""Machines whose lines are put in columns before other greenlets run."""
+"""Machines whose lines are put in columns, or rendered, before others have their turn."""
+PIECE = 500_000
+"""Characters from which a piece of the page is long enough; to join and pack them takes two milliseconds."""
 
 
-def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
-    """Return the whole page: every machine's lines, family by family, then the daemon's own.
+def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> Iterator[bytes]:
+    """Yield the whole page piece by piece: every machine's lines, family by family, then the daemon's own.
 
-    The machines' lines are all of one moment; in a family those of machines of one shape stand together. Other
-    greenlets run between one family and the next.
+    The machines' lines are all of one moment; in a family those of machines of one shape stand together. Everybody
+    else has a turn between one piece and the next.
     """
+    texts, length = [], 0
+    for text in _texts(fleet, openmetrics):
+        texts.append(text)
+        length += len(text)
+        if length >= PIECE:
+            yield "".join(texts).encode()
+            texts, length = [], 0
+            give_way()
+    yield "".join(texts).encode()
+    yield _own(registry, openmetrics)
+
+
+def _texts(fleet: Fleet, openmetrics: bool) -> Iterator[str]:
+    """Yield each family's header, and then its lines, those of some machines at a time."""
+    columns = _columns(fleet)
+    families = {metric.name: metric for shape, _ in columns for metric in shape.families}
+    for name in sorted(families):
+        yield header(families[name], openmetrics)
+        for shape, column in columns:
+            if name in shape.spans:
+                yield _text(column[shape.spans[name]])
+    # All at once this would take as long as the moment did.
+    while columns:
+        columns.pop()
+        give_way()
+
+
+def _columns(fleet: Fleet) -> list[tuple[Shape, list[tuple[str, ...]]]]:
+    """Return every machine's lines, column by column: the n-th ones of some machines of one shape are a column.
+
+    No block outlives this: as long as somebody keeps one, its samples are not freed when a poll brings new ones.
+    """
+    early = _early(fleet)
+    # The moment.
+    now = [standing.block or early.get(standing) or render(standing) for standing in fleet]
+    give_way()
     blocks: dict[int, list[Block]] = {}
-    for block in [standing.block or render(standing) for standing in fleet]:
+    for block in now:
         blocks.setdefault(id(block.shape), []).append(block)
-    # Column by column: the n-th lines of the machines of one shape, some of them at a time.
     columns = []
     for alike in blocks.values():
         for start in range(0, len(alike), AT_A_TIME):
             some = alike[start : start + AT_A_TIME]
             columns.append((some[0].shape, list(zip(*[block.lines for block in some], strict=True))))
-            gevent.sleep(0)
-    families = {metric.name: metric for shape, _ in columns for metric in shape.families}
-    # Not joined at the end: 40 MB would take 20 ms at one go.
-    written = BytesIO()
-    for name in sorted(families):
-        texts = [_text(column[shape.spans[name]]) for shape, column in columns if name in shape.spans]
-        written.write("".join([header(families[name], openmetrics), *texts]).encode())
-        gevent.sleep(0)
-    written.write(_own(registry, openmetrics))
-    return written.getvalue()
+            give_way()
+    return columns
+
+
+def _early(fleet: Fleet) -> dict[Standing, Block]:
+    """Render what was not polled yet: to do that for a whole fleet would take too long for one moment."""
+    early = {}
+    for number, standing in enumerate(fleet, 1):
+        if not standing.block:
+            early[standing] = render(standing)
+        if number % AT_A_TIME == 0:
+            give_way()
+    return early
 
 
 def _text(columns: list[tuple[str, ...]]) -> str:
@@ -230,5 +271,18 @@ def _text(columns: list[tuple[str, ...]]) -> str:
 
 def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:
     """Render the daemon's own metrics, which end the page."""
-    generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_latest
-    return generate(registry)
+    generate: Callable[[Collector], bytes] = generate_openmetrics if openmetrics else generate_latest
+    return generate(_InTurns(registry))
+
+
+class _InTurns(Collector):
+    """Another collector's families: everybody else has a turn between one and the next."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Family]:
+        """Yield them."""
+        for family in self._collector.collect():
+            give_way()
+            yield family
