@@ -158,8 +158,8 @@ class Daemon:
         gevent.killall(self._vital)
         self._notifier.close()
 
-    def _page(self, openmetrics: bool) -> bytes:
-        return b"".join(exposition.page(self._polling.fleet, self._telemetry.registry, openmetrics))
+    def _page(self, openmetrics: bool) -> Iterator[bytes]:
+        return exposition.page(self._polling.fleet, self._telemetry.registry, openmetrics)
 
     def _is_ready(self) -> bool:
         self._was_complete = self._was_complete or self._polling.fleet.complete
