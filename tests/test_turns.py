@@ -1,9 +1,13 @@
 """Who computes for long gives way to everybody else, as often as it says so."""
 
+import threading
 import time
+import weakref
 
 import gevent
+from rig.wait import until
 
+from collector.daemon import tidy
 from collector.turns import AT_A_TIME, count, give_way
 
 
@@ -39,3 +43,14 @@ def test_others_run_while_somebody_counts() -> None:
     assert 2 * AT_A_TIME + 1 == count(number % 2 == 0 for number in range(4 * AT_A_TIME + 1))
     greenlet.kill()
     assert len(turns) >= 4
+
+
+def test_what_is_new_is_tidied_up() -> None:
+    """Garbage that refers to itself is found without anybody making 10,000 objects more than are freed."""
+    ring: list[object] = [threading.Event()]
+    ring.append(ring)
+    left = weakref.ref(ring[0])
+    greenlet = gevent.spawn(tidy)
+    del ring
+    until(lambda: left() is None, "it is freed")
+    greenlet.kill()
