@@ -580,8 +580,10 @@ def test_ready_follows_the_fleet() -> None:
         assert 200 == fetch(server, "/-/ready").status
 
 
-def test_many_scrapes_at_once_cost_few_pages() -> None:
-    """Scrapes that come while a page is being made share the next one, and none gets a page begun before it asked."""
+@pytest.mark.parametrize(("again", "pages"), [(0, 2), (1e9, 1)])
+def test_many_scrapes_at_once_cost_few_pages(monkeypatch: pytest.MonkeyPatch, again: float, pages: int) -> None:
+    """Scrapes that come while a page is being made share the next one, or that one if it was long in the making."""
+    monkeypatch.setattr("collector.web.site.AGAIN", again)
     release, made = Event(), []
 
     def page(_: bool) -> list[bytes]:
@@ -595,7 +597,7 @@ def test_many_scrapes_at_once_cost_few_pages() -> None:
         others = [gevent.spawn(fetch, server, "/metrics") for _ in range(20)]
         until(lambda: len(server._answering) == 21, "all of them being answered")
         release.set()
-        assert [b"1", *[b"2"] * 20] == [greenlet.get().body for greenlet in [first, *others]]
+        assert [b"1", *[b"%d" % pages] * 20] == [greenlet.get().body for greenlet in [first, *others]]
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

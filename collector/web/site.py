@@ -57,10 +57,11 @@ class Response:
 
 
 class Shared:
-    """Makes a page for all who ask at once: who asks while one is being made shares the next, never an older one.
+    """Makes a page for all who ask at once: who asks while one is being made shares the next.
 
     So a thousand scrapes at once cost two pages, in time and in memory. A page that is long in the making is kept for
-    `AGAIN` times as long, a second at most, so that scrapes one right after another cannot take all of our time.
+    `AGAIN` times as long, a second at most, so that scrapes one right after another cannot take all of our time. Who
+    asked while it was being made gets it, too: it is fresher than for who asks a moment later.
     """
 
     def __init__(self, make: Callable[[], bytes]) -> None:
@@ -70,7 +71,10 @@ class Shared:
         self._kept: bytes | None = None
 
     def __call__(self) -> bytes:
-        """Return a page begun after this call, or one that is kept. Who begins it sees its exceptions as they are."""
+        """Return a page begun after this call, or one that is kept by then.
+
+        Who begins it sees its exceptions as they are.
+        """
         if self._kept is not None:
             return self._kept
         if self._next is not None:
@@ -79,9 +83,7 @@ class Shared:
         try:
             with self._turn:
                 self._next = None
-                begun = time.monotonic()
-                made = self._make()
-                self._keep(made, min(LONGEST_KEPT, AGAIN * (time.monotonic() - begun)))
+                made = self._kept if self._kept is not None else self._anew()
         except BaseException as error:
             self._next = None if self._next is mine else self._next
             mine.set_exception(RuntimeError(f"the page could not be made: {error!r}"))
@@ -89,10 +91,14 @@ class Shared:
         mine.set(made)
         return made
 
-    def _keep(self, made: bytes, seconds: float) -> None:
+    def _anew(self) -> bytes:
+        begun = time.monotonic()
+        made = self._make()
+        seconds = min(LONGEST_KEPT, AGAIN * (time.monotonic() - begun))
         if seconds >= WORTH_KEEPING:
             self._kept = made
             gevent.spawn_later(seconds, self._forget)
+        return made
 
     def _forget(self) -> None:
         self._kept = None
