@@ -4,7 +4,7 @@
 
 Machines that were never asked, with the answers of `benchmarks.fleet`, rendered in another order in each poll: after a
 few of them a daemon's lines lie as far apart in memory. Server and machines are in this process, bound to one core, the
-client in another on the other one. In a turn between two scrapes nothing is done: what polls add is in growth.py.
+client in another on the other one. Nothing is polled meanwhile: what polls add is in growth.py.
 """
 
 from gevent import monkey
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import monotonic
+from time import monotonic, process_time, thread_time
 
 import gevent
 from prometheus_client import CollectorRegistry
@@ -67,7 +67,11 @@ for _ in sys.stdin:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The medians over some scrapes of one size, in one encoding; `held_most_ms` is the longest of all."""
+    """The medians over some scrapes of one size, in one encoding.
+
+    `waited_ms` is the longest that others waited for a turn, `held_ms` the longest that this process computed in one:
+    on a busy machine the former is longer. `held_most_ms` is the longest of all scrapes.
+    """
 
     machines: int
     encoding: str
@@ -75,6 +79,7 @@ class Row:
     first_ms: float
     last_ms: float
     used_ms: float
+    waited_ms: float
     held_ms: float
     held_most_ms: float
 
@@ -145,46 +150,57 @@ def scrapes(machines: int, encoding: str, port: int, rounds: int, core: int) -> 
             seen.append(scrape(client))
         assert client.stdin
         client.stdin.close()
-    sizes, firsts, lasts, used, held = zip(*seen[1:], strict=True)
-    first, last, used_ms, held_ms = (1000 * median(values) for values in (firsts, lasts, used, held))
-    return Row(machines, encoding, median(sizes) / 1e6, first, last, used_ms, held_ms, 1000 * max(held))
+    sizes, *times = zip(*seen[1:], strict=True)
+    first, last, used, waited, held = (1000 * median(values) for values in times)
+    return Row(machines, encoding, median(sizes) / 1e6, first, last, used, waited, held, 1000 * max(times[-1]))
 
 
 def scrape(client: "subprocess.Popen[str]") -> tuple[float, ...]:
-    """Return bytes, seconds to the first and the last one, of processor, and of the longest wait of anybody else."""
+    """Return bytes, and seconds: to the first and the last one, of processor, of the longest wait and turn."""
     assert client.stdin
     assert client.stdout
-    waits = [0.0]
-    watching = gevent.spawn(watch, waits)
+    turns: list[tuple[float, float]] = []
+    watching = gevent.spawn(watch, turns)
     gevent.sleep(0.01)
-    waits[:] = [0.0]
-    before = os.times()
+    turns[:] = []
+    before = process_time()
     print(file=client.stdin, flush=True)
     status, size, first, last = json.loads(client.stdout.readline())
-    after = os.times()
+    used = process_time() - before
     watching.kill()
     if status != 200:
         raise RuntimeError(f"the page is {status}")
-    return size, first, last, after.user + after.system - before.user - before.system, max(waits)
+    waits, computed = zip(*turns, strict=True)
+    return size, first, last, used, max(waits), max(computed)
 
 
-def watch(waits: list[float]) -> None:
-    """Note for ever how late a timer of a millisecond fires."""
+def watch(turns: list[tuple[float, float]]) -> None:
+    """Note for ever how late a timer of a millisecond fires, and what of that time others have computed."""
     while True:
-        due = monotonic() + 0.001
+        due, before = monotonic() + 0.001, thread_time()
         gevent.sleep(0.001)
-        waits.append(monotonic() - due)
+        turns.append((monotonic() - due, thread_time() - before))
 
 
 def show(rows: Sequence[Row]) -> str:
     """Return the rows as a table."""
-    head = ("machines", "encoding", "MB", "first byte ms", "last byte ms", "CPU ms", "longest hold ms", "of all")
+    head = (
+        "machines",
+        "encoding",
+        "MB",
+        "first byte ms",
+        "last byte ms",
+        "CPU ms",
+        "longest wait ms",
+        "turn ms",
+        "of all",
+    )
     return table(
         head,
         [
             (
-                f"{row.machines:,}", row.encoding, row.megabytes, row.first_ms, row.last_ms, row.used_ms, row.held_ms,
-                row.held_most_ms,
+                f"{row.machines:,}", row.encoding, row.megabytes, row.first_ms, row.last_ms, row.used_ms, row.waited_ms,
+                row.held_ms, row.held_most_ms,
             )
             for row in rows
         ],
