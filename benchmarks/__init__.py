@@ -5,6 +5,7 @@
     peers/          one file each of those others
     growth.py       how the cost grows with the fleet: 100 to 19,000 simulated machines
     target.py       what a poll costs the machine that is asked, beside node_exporter
+    page.py         what a scrape costs, and how long it keeps others waiting
     latency.py      six machines behind a round trip of 200 ms
     soak/           faults drawn at random for hours: whether polls get lost, or anything grows; `make soak`
     jump.py         a fleet behind one jump host: its death and return

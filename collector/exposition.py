@@ -5,18 +5,19 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
 from itertools import chain
 from math import inf
 
-import gevent
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from collector.config import Machine
-from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, joined
+from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape, joined
 from collector.snapshot import Block, Fleet, Standing
+from collector.turns import give_way
 
 UP = Gauge("ssh_up", "Whether the last poll of the machine succeeded; 0 before the first.")
 POLL_DURATION = Gauge("ssh_poll_duration_seconds", "How long the last poll took, the login included if there was one.")
@@ -169,45 +170,94 @@ def header(metric: Metric, openmetrics: bool) -> str:
     return f"# HELP {name} {help}\n# TYPE {name} {metric.kind}\n"
 
 
-AT_A_TIME = 1000
-"""Machines whose lines are put in columns before other greenlets run."""
+AT_A_TIME = 250
+"""Machines whose lines are joined, or rendered, before others have their turn: two milliseconds."""
+PIECE = 500_000
+"""Characters from which a piece of the page is long enough; to join and pack them takes a millisecond."""
 
 
-def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
-    """Return the whole page: every machine's lines, family by family, then the daemon's own.
+def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> Iterator[bytes]:
+    """Yield the whole page piece by piece: every machine's lines, family by family, then the daemon's own.
 
-    The machines' lines are all of one moment; in a family those of machines of one shape stand together. Other
-    greenlets run between one family and the next.
+    The machines' lines are all of one moment; in a family those of machines of one shape stand together. Everybody
+    else has a turn between one piece and the next.
     """
-    blocks: dict[int, list[Block]] = {}
-    for block in [standing.block or render(standing) for standing in fleet]:
-        blocks.setdefault(id(block.shape), []).append(block)
-    # Column by column: the n-th lines of the machines of one shape, some of them at a time.
-    columns = []
-    for alike in blocks.values():
-        for start in range(0, len(alike), AT_A_TIME):
-            some = alike[start : start + AT_A_TIME]
-            columns.append((some[0].shape, list(zip(*[block.rests for block in some], strict=True))))
-            gevent.sleep(0)
-    families = {name: metric for shape, _ in columns for name, (metric, _) in shape.families.items()}
-    # Not joined at the end: 40 MB would take 20 ms at one go.
-    written = BytesIO()
+    texts, length = [], 0
+    for text in _texts(fleet, openmetrics):
+        texts.append(text)
+        length += len(text)
+        if length >= PIECE:
+            yield "".join(texts).encode()
+            texts, length = [], 0
+            give_way()
+    yield "".join(texts).encode()
+    yield _own(registry, openmetrics)
+
+
+def _texts(fleet: Fleet, openmetrics: bool) -> Iterator[str]:
+    """Yield each family's header, and then its lines, those of some machines at a time."""
+    families: dict[str, list[str]] = {}
+    for shape, blocks in _alike(fleet):
+        # Joined at once: the garbage collector looks into what holds single lines, and not into texts.
+        columns = list(zip(*[block.rests for block in blocks], strict=True))
+        for name, (metric, places) in shape.families.items():
+            if name not in families:
+                families[name] = [header(metric, openmetrics)]
+            families[name] += name, name.join(_rests_of(places, columns))
+        give_way()
     for name in sorted(families):
-        parts = [_rests_of(shape.families[name][1], column) for shape, column in columns if name in shape.families]
-        written.write((header(families[name], openmetrics) + name + name.join(chain.from_iterable(parts))).encode())
-        gevent.sleep(0)
-    written.write(_own(registry, openmetrics))
-    return written.getvalue()
+        yield from families.pop(name)
 
 
-def _rests_of(places: Sequence[int], column: Sequence[tuple[str, ...]]) -> Iterable[str]:
+def _alike(fleet: Fleet) -> Iterator[tuple[Shape, list[Block]]]:
+    """Yield the blocks of one moment, some of one shape at a time.
+
+    Nobody shall keep them for long: that keeps the samples of polls that are over, too.
+    """
+    early = _early(fleet)
+    # The moment.
+    now = [standing.block or early.get(standing) or render(standing) for standing in fleet]
+    give_way()
+    shapes: dict[int, list[Block]] = {}
+    for block in now:
+        shapes.setdefault(id(block.shape), []).append(block)
+    for blocks in shapes.values():
+        for start in range(0, len(blocks), AT_A_TIME):
+            yield blocks[start].shape, blocks[start : start + AT_A_TIME]
+
+
+def _early(fleet: Fleet) -> dict[Standing, Block]:
+    """Render what was not polled yet: to do that for a whole fleet would take too long for one moment."""
+    early = {}
+    for number, standing in enumerate(fleet, 1):
+        if not standing.block:
+            early[standing] = render(standing)
+        if number % AT_A_TIME == 0:
+            give_way()
+    return early
+
+
+def _rests_of(places: Sequence[int], columns: Sequence[tuple[str, ...]]) -> Iterable[str]:
     """Return what follows the name in the lines of one family, machine by machine; mostly it has but one for each."""
     if len(places) == 1:
-        return column[places[0]]
-    return chain.from_iterable(zip(*[column[place] for place in places], strict=True))
+        return columns[places[0]]
+    return chain.from_iterable(zip(*[columns[place] for place in places], strict=True))
 
 
 def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:
     """Render the daemon's own metrics, which end the page."""
-    generate: Callable[[CollectorRegistry], bytes] = generate_openmetrics if openmetrics else generate_latest
-    return generate(registry)
+    generate: Callable[[Collector], bytes] = generate_openmetrics if openmetrics else generate_latest
+    return generate(_InTurns(registry))
+
+
+class _InTurns(Collector):
+    """Another collector's families: everybody else has a turn between one and the next."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Family]:
+        """Yield them."""
+        for family in self._collector.collect():
+            give_way()
+            yield family

@@ -135,7 +135,7 @@ def as_page(standings: Sequence[Standing]) -> str:
     """Return the machines' part of /metrics."""
     fleet = Fleet()
     fleet.replace(standings)
-    return exposition.page(fleet, CollectorRegistry()).decode()
+    return b"".join(exposition.page(fleet, CollectorRegistry())).decode()
 
 
 def as_json(standings: Sequence[Standing], took: float) -> str:

@@ -13,6 +13,7 @@ from collector.session import Session
 from collector.snapshot import Fleet, Standing
 from collector.ssh.connector import Connector
 from collector.sweep import Figures, Post, Sweep, place
+from collector.turns import count
 
 AT_A_TIME = 100
 """Machines that are set up before other greenlets run."""
@@ -49,8 +50,8 @@ class Polling:
 
     @property
     def sessions(self) -> int:
-        """How many connections are open."""
-        return sum(post.session.is_open for post in self._posts.values())
+        """How many connections are open. While they are counted others have a turn."""
+        return count(post.session.is_open for post in self._posts.values())
 
     def apply(self, config: Config) -> None:
         """Poll the machines of this configuration. What has not changed is not touched; every pause is over."""

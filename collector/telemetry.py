@@ -18,6 +18,7 @@ from collector.ssh.connector import Connector
 from collector.ssh.hostkeys import HostKeys
 from collector.ssh.jump import Jump
 from collector.sweep import Figures
+from collector.turns import count
 
 LAG_EVERY = 0.1
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -35,7 +36,8 @@ class FleetCollector(Collector):
         """Yield the families, with the numbers of this moment."""
         fleet = self._polling.fleet
         yield GaugeMetricFamily("collector_machines", "Machines that are polled.", len(fleet))
-        yield GaugeMetricFamily("collector_machines_up", "Machines that answered their last poll.", fleet.up)
+        up = count(standing.up for standing in fleet)
+        yield GaugeMetricFamily("collector_machines_up", "Machines that answered their last poll.", up)
         yield GaugeMetricFamily("collector_sessions", "SSH connections that are open.", self._polling.sessions)
 
 

@@ -18,8 +18,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from collector import exposition
 from collector.config import Machine
-from collector.exposition import number, own_labels, page, render, samples
+from collector.exposition import number, own_labels, render, samples
 from collector.gather import GATHERERS, parse
 from collector.metric import Counter, Gauge, Metric, Sample, Samples
 from collector.probe import Ready
@@ -65,6 +66,11 @@ def fleet() -> Fleet:
     fleet = Fleet()
     fleet.replace(standings)
     return fleet
+
+
+def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
+    """The whole page."""
+    return b"".join(exposition.page(fleet, registry, openmetrics))
 
 
 class Oracle(Collector):

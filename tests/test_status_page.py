@@ -64,7 +64,7 @@ def all_up(*names: str) -> Fleet:
 @contextmanager
 def serving(fleet: Fleet, port: int = 0) -> Iterator[Server]:
     """The site of a fleet on loopback."""
-    server = serve(bind("127.0.0.1", port), Site(fleet, lambda openmetrics: b"", lambda: True, None, lambda: 1003.0))
+    server = serve(bind("127.0.0.1", port), Site(fleet, lambda openmetrics: [], lambda: True, None, lambda: 1003.0))
     server.start()
     try:
         yield server
@@ -225,7 +225,7 @@ def test_nothing_of_the_page_breaks_its_own_policy(browser: webdriver.Chrome) ->
 
 def test_a_slow_collector_is_asked_one_thing_at_a_time(browser: webdriver.Chrome) -> None:
     """While a question is unanswered the page asks no other, however long that takes."""
-    site = Site(all_up("ssh0"), lambda openmetrics: b"", lambda: True, None, lambda: 1003.0)
+    site = Site(all_up("ssh0"), lambda openmetrics: [], lambda: True, None, lambda: 1003.0)
     go, asked = Event(), []
 
     def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

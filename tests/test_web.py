@@ -201,7 +201,7 @@ def test_any_bytes_leave_the_server_alive() -> None:
     cut = st.builds(
         lambda data, at, junk: data[:at] + junk + data[at:], valid, st.integers(0, 80), st.binary(max_size=40)
     )
-    site = Site(Fleet(), lambda openmetrics: b"", lambda: True, None)
+    site = Site(Fleet(), lambda openmetrics: [], lambda: True, None)
     with serving(site) as server:
 
         @settings(max_examples=300, deadline=None)
@@ -396,9 +396,9 @@ def machine(name: str, **changes: Any) -> Machine:
     return Machine(name=name, **{**settings, **changes})
 
 
-def pages(openmetrics: bool) -> bytes:
-    """A page of each kind, too large to be compressed in the hub."""
-    return b"openmetrics\n" * 20_000 if openmetrics else b"text\n" * 50_000
+def pages(openmetrics: bool) -> Iterator[bytes]:
+    """A page of each kind, in pieces, one of which is empty."""
+    yield from (b"openmetrics\n" * 20_000, b"", b"its end\n") if openmetrics else (b"text\n" * 50_000, b"its end\n")
 
 
 @pytest.fixture
@@ -453,7 +453,7 @@ def test_accept_chooses_the_format(site: Server, accept: str, openmetrics: bool)
     assert wants_openmetrics(accept) is openmetrics
     answer = fetch(site, "/metrics", Accept=accept)
     assert (200, OPENMETRICS if openmetrics else TEXT) == (answer.status, answer.headers["content-type"])
-    assert answer.body == pages(openmetrics)
+    assert answer.body == b"".join(pages(openmetrics))
 
 
 @given(st.text(), st.text())
@@ -580,14 +580,16 @@ def test_ready_follows_the_fleet() -> None:
         assert 200 == fetch(server, "/-/ready").status
 
 
-def test_many_scrapes_at_once_cost_few_pages() -> None:
-    """Scrapes that come while a page is being made share the next one, and none gets a page begun before it asked."""
+@pytest.mark.parametrize(("again", "pages"), [(0, 2), (1e9, 1)])
+def test_many_scrapes_at_once_cost_few_pages(monkeypatch: pytest.MonkeyPatch, again: float, pages: int) -> None:
+    """Scrapes that come while a page is being made share the next one, or that one if it was long in the making."""
+    monkeypatch.setattr("collector.web.site.AGAIN", again)
     release, made = Event(), []
 
-    def page(_: bool) -> bytes:
+    def page(_: bool) -> list[bytes]:
         made.append(1)
         release.wait()
-        return b"%d" % len(made)
+        return [b"%d" % len(made)]
 
     with serving(Site(Fleet(), page, lambda: True, None)) as server:
         first = gevent.spawn(fetch, server, "/metrics")
@@ -595,21 +597,23 @@ def test_many_scrapes_at_once_cost_few_pages() -> None:
         others = [gevent.spawn(fetch, server, "/metrics") for _ in range(20)]
         until(lambda: len(server._answering) == 21, "all of them being answered")
         release.set()
-        assert [b"1", *[b"2"] * 20] == [greenlet.get().body for greenlet in [first, *others]]
+        assert [b"1", *[b"%d" % pages] * 20] == [greenlet.get().body for greenlet in [first, *others]]
 
 
-def test_a_page_that_fails_does_not_fail_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    """An exception in the making of a page is a 503 for that scrape, and the next one is tried anew."""
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_page_that_fails_does_not_fail_the_next(caplog: pytest.LogCaptureFixture, encoding: str) -> None:
+    """An exception in the midst of a page is a 503 for that scrape, not half a page; the next one is tried anew."""
     outcomes: list[bytes | None] = [None, b"good"]
 
-    def page(_: bool) -> bytes:
+    def page(_: bool) -> Iterator[bytes]:
+        yield b"half"
         outcome = outcomes.pop(0)
         if outcome is None:
             raise ZeroDivisionError
-        return outcome
+        yield outcome
 
     with serving(Site(Fleet(), page, lambda: True, None)) as server:
-        assert [503, 200] == [fetch(server, "/metrics").status for _ in range(2)]
+        assert [503, 200] == [fetch(server, "/metrics", Accept_Encoding=encoding).status for _ in range(2)]
     assert [logging.ERROR] == [record.levelno for record in caplog.records]
 
 

@@ -578,7 +578,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 )
 def test_every_path_wants_a_password(tmp_path: Path, path: str) -> None:
     """No page is for strangers, health included, as with the toolkit; the right password opens all of them."""
-    site = Site(Fleet(), lambda openmetrics: b"", lambda: True, None)
+    site = Site(Fleet(), lambda openmetrics: [], lambda: True, None)
     with serving(users(tmp_path, alice=PASSWORD), site) as server:
         stranger = fetch(server, path)
         assert (401, 'Basic realm="collector"') == (stranger.status, stranger.headers["www-authenticate"])

@@ -136,7 +136,7 @@ def test_two_thousand_idle_connections(tmp_path: Path, secured: bool) -> None:
     """With 2,000 connections that say nothing health is answered, and afterwards every descriptor is given back."""
     authority = Authority(tmp_path)
     authority.issue("server")
-    site = Site(Fleet(), lambda openmetrics: b"", lambda: True, None)
+    site = Site(Fleet(), lambda openmetrics: [], lambda: True, None)
     before = descriptors()
     with serving_tls(tls(tmp_path), site) if secured else serving(site) as server:
         with ExitStack() as stack:
@@ -179,9 +179,9 @@ def test_slow_scrapes_of_a_large_page_share_it(tmp_path: Path, large_fleet: Flee
     opened = Event()
     opened.set()
 
-    def page(openmetrics: bool) -> bytes:
+    def page(openmetrics: bool) -> Iterator[bytes]:
         opened.wait()
-        return exposition.page(large_fleet, CollectorRegistry(), openmetrics)
+        yield from exposition.page(large_fleet, CollectorRegistry(), openmetrics)
 
     def get(path: str) -> Answer:
         return ask(server, context, path) if secured else fetch(server, path)
@@ -212,9 +212,9 @@ def test_health_is_answered_while_nothing_else_can_be() -> None:
     """With as many answers under way as may be whoever asks more is told to come back, but not who asks for health."""
     release = Event()
 
-    def page(openmetrics: bool) -> bytes:
+    def page(openmetrics: bool) -> list[bytes]:
         release.wait()
-        return b""
+        return []
 
     with serving(Site(Fleet(), page, lambda: True, None), connections=3) as server:
         scrapes = [gevent.spawn(fetch, server, "/metrics") for _ in range(3)]
@@ -251,10 +251,10 @@ def test_a_page_that_costs_much_is_not_made_for_each() -> None:
     """Scrapes one after another get the same page as long as a small part of our time goes into making it."""
     made: list[int] = []
 
-    def page(openmetrics: bool) -> bytes:
+    def page(openmetrics: bool) -> list[bytes]:
         made.append(1)
         time.sleep(0.2)
-        return b"%d" % len(made)
+        return [b"%d" % len(made)]
 
     with serving(Site(Fleet(), page, lambda: True, None)) as server:
         assert [b"1"] * 3 == [fetch(server, "/metrics").body for _ in range(3)]

@@ -7,6 +7,7 @@
     request.py      the head of a request, read strictly
     site.py         which path answers what
     negotiate.py    what a client takes
+    pack.py         gzip
     overview.py     the fleet as the status page shows it
     status.py       the status page as HTML; static/ has its parts
     human.py        numbers as people read them
