@@ -45,6 +45,9 @@ from rig.wait import until
 
 HEALTHY, FAULTY = 160, 40
 
+FIRST = 200
+"""Failures before what is held is first looked at: the first of each kind imports something, or fills a cache."""
+
 WAYS: Mapping[str, Any] = {
     **{name: lambda b=behaviour: RawServer(b) for name, (behaviour, _) in list(SERVERS.items())[:8]},
     "4 GiB": lambda: RawServer(SERVERS["a packet of 4 GiB"][0]),
@@ -137,28 +140,37 @@ def look(directory: Path, machines: Mapping[str, Any], options: argparse.Namespa
 
 
 def count(directory: Path, machines: list[Any], faulty: list[Any], wanted: int) -> None:
-    """Let so many polls fail, take the faults away, and print what is held before and after."""
-    sections = {f"ssh{number}": there for number, there in enumerate(machines)}
+    """Let so many polls fail, take the faults away, and print what is held; twice, after some first failures."""
+    well = {f"ssh{number}": there for number, there in enumerate(machines)}
+    ill = {f"ill{number}": there for number, there in enumerate(faulty)}
     window, place = directory / "window", directory / "x.ini"
-    limits = {"listen": "127.0.0.1:0", "interval": "1s", "web_reload": "yes"}
-    defaults = {"login_timeout": "1s", "timeout": "1s"}
-    write_ini(place, sections, defaults=defaults, **limits)
+    write_few(place, well)
     program = [*COMMAND, str(window), "0.2"]
     with Daemon(directory / "log", "run", "--config", str(place), program=program) as daemon:
-        ill = {f"ill{number}": there for number, there in enumerate(faulty)}
-        for round_number in range(3):
-            until(lambda: daemon.page()["collector_machines_up"] == len(machines), "all are up", 60)
+        held: list[dict[str, int]] = []
+        for failures in (FIRST, wanted, wanted):
+            until(lambda: daemon.page()["collector_machines_up"] == len(well), "all are up", 60)
+            write_few(place, well | ill)
+            assert daemon.get("/-/reload", "POST")[0] == 200
+            suffer(daemon, failures)
+            write_few(place, well)
+            assert daemon.get("/-/reload", "POST")[0] == 200
             gevent.sleep(2)
-            held = resources(daemon.process.pid, window)
-            print(f"after {round_number * wanted} failures: {held}", flush=True)
-            write_ini(place, {**sections, **ill}, defaults=defaults, **limits)
-            assert daemon.get("/-/reload", "POST")[0] == 200
-            until(lambda: sum(values(daemon.page(), "ssh_poll_failures_total", "ill")) >= wanted, "failures", 900)
-            print(f"reasons: {sorted(reasons(daemon.page()))}", flush=True)
-            write_ini(place, sections, defaults=defaults, **limits)
-            assert daemon.get("/-/reload", "POST")[0] == 200
-        gevent.sleep(2)
-        print(f"after {3 * wanted} failures: {resources(daemon.process.pid, window)}")
+            held.append(resources(daemon.process.pid, window))
+            share = held[-1]["memory"] / held[0]["memory"] - 1
+            print(f"after {failures} failures more: {held[-1]}, memory {share:+.1%}", flush=True)
+
+
+def write_few(place: Path, machines: Mapping[str, Any]) -> None:
+    """Write a configuration in which failures come soon."""
+    defaults = {"login_timeout": "1s", "timeout": "1s"}
+    write_ini(place, machines, defaults=defaults, listen="127.0.0.1:0", interval="1s", web_reload="yes")
+
+
+def suffer(daemon: Daemon, failures: int) -> None:
+    """Wait until so many polls have failed."""
+    until(lambda: sum(values(daemon.page(), "ssh_poll_failures_total", "ill")) >= failures, "failures", 900)
+    print(f"reasons: {sorted(reasons(daemon.page()))}", flush=True)
 
 
 def values(page: Mapping[str, float], name: str, instances: str) -> list[float]:
