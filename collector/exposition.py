@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from collector.config import Machine
-from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape, joined
-from collector.snapshot import Block, Fleet, Standing
+from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape
+from collector.snapshot import Block, Fleet, Lines, Standing
 from collector.turns import give_way
 
 UP = Gauge("ssh_up", "Whether the last poll of the machine succeeded; 0 before the first.")
@@ -65,14 +65,7 @@ OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *P
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
-def samples(standing: Standing) -> Samples:
-    """Return every sample of one machine: what is always there, then what its last poll said."""
-    own = Samples.of(_own_samples(standing))
-    said = standing.snapshot.samples if standing.snapshot else NONE
-    return Samples(joined((own.shape, said.shape)), own.values + said.values)
-
-
-def _own_samples(standing: Standing) -> Iterator[Sample]:
+def own_samples(standing: Standing) -> Iterator[Sample]:
     """Yield what is known of a machine besides what it says."""
     snapshot = standing.snapshot
     yield UP(float(standing.up))
@@ -80,7 +73,7 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
     yield LOGINS(float(standing.logins))
     if snapshot and snapshot.failure:
         yield FAILURE_INFO(1.0, snapshot.failure.reason)
-    for reason, count in standing.failures.items():
+    for reason, count in sorted(standing.failures.items()):
         yield FAILURES(float(count), reason)
     if standing.login_seconds is not None:
         yield LOGIN_DURATION(standing.login_seconds)
@@ -106,17 +99,28 @@ def _own_samples(standing: Standing) -> Iterator[Sample]:
 
 def render(standing: Standing) -> Block:
     """Render one machine's lines; those of values that are as they were are taken over from its last block."""
-    now, block = samples(standing), standing.block
-    if block is None or block.shape is not now.shape:
-        return Block(now.shape, now.values, list(_rests(standing.machine, now)))
-    rests, labelled = block.rests.copy(), now.shape.labelled
-    plain = _labels_of(rests[0])
-    for place, (new, old) in enumerate(zip(now.values, block.values, strict=True)):
+    block, snapshot = standing.block, standing.snapshot
+    own, said = Samples.of(own_samples(standing)), snapshot.samples if snapshot else NONE
+    if block is None:
+        return Block(_rendered(standing.machine, own), _rendered(standing.machine, said))
+    # Of ssh_up, which has none but the machine's.
+    plain = _labels_of(block.own.rests[0])
+    return Block(_amended(standing.machine, own, block.own, plain), _amended(standing.machine, said, block.said, plain))
+
+
+def _amended(machine: Machine, now: Samples, before: Lines, plain: str) -> Lines:
+    """Render the lines whose values are not as they were; `plain` are the labels of a series that has none itself."""
+    if before.shape is not now.shape:
+        return _rendered(machine, now)
+    if now.values == before.values and all(now.values):
+        return before
+    rests, labelled = before.rests.copy(), now.shape.labelled
+    for place, (new, old) in enumerate(zip(now.values, before.values, strict=True)):
         # 0.0 == -0.0, and they are written differently.
         if new != old or not new:
             labels = _labels_of(rests[place]) if place in labelled else plain
             rests[place] = f"{labels}{number(new)}\n"
-    return Block(now.shape, now.values, rests)
+    return Lines(now.shape, now.values, rests)
 
 
 def _labels_of(rest: str) -> str:
@@ -124,12 +128,15 @@ def _labels_of(rest: str) -> str:
     return rest[: rest.rindex(" ") + 1]
 
 
-def _rests(machine: Machine, now: Samples) -> Iterator[str]:
-    """Yield what stands after the name in each line."""
+def _rendered(machine: Machine, now: Samples) -> Lines:
+    """Render all lines."""
     own = own_labels(machine)
     plain = "{" + label_text(own) + "}"
-    for metric, labels, value in now:
-        yield f"{'{' + label_text(own, metric.labels, labels) + '}' if labels else plain} {number(value)}\n"
+    rests = [
+        f"{'{' + label_text(own, metric.labels, labels) + '}' if labels else plain} {number(value)}\n"
+        for metric, labels, value in now
+    ]
+    return Lines(now.shape, now.values, rests)
 
 
 def own_labels(machine: Machine) -> tuple[tuple[str, str], ...]:
@@ -197,9 +204,9 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
 def _texts(fleet: Fleet, openmetrics: bool) -> Iterator[str]:
     """Yield each family's header, and then its lines, those of some machines at a time."""
     families: dict[str, list[str]] = {}
-    for shape, blocks in _alike(fleet):
+    for shape, alike in _alike(fleet):
         # Joined at once: the garbage collector looks into what holds single lines, and not into texts.
-        columns = list(zip(*[block.rests for block in blocks], strict=True))
+        columns = list(zip(*[lines.rests for lines in alike], strict=True))
         for name, (metric, places) in shape.families.items():
             if name not in families:
                 families[name] = [header(metric, openmetrics)]
@@ -209,8 +216,8 @@ def _texts(fleet: Fleet, openmetrics: bool) -> Iterator[str]:
         yield from families.pop(name)
 
 
-def _alike(fleet: Fleet) -> Iterator[tuple[Shape, list[Block]]]:
-    """Yield the blocks of one moment, some of one shape at a time.
+def _alike(fleet: Fleet) -> Iterator[tuple[Shape, list[Lines]]]:
+    """Yield the lines of one moment, those of some machines and of one shape at a time.
 
     Nobody shall keep them for long: that keeps the samples of polls that are over, too.
     """
@@ -218,12 +225,12 @@ def _alike(fleet: Fleet) -> Iterator[tuple[Shape, list[Block]]]:
     # The moment.
     now = [standing.block or early.get(standing) or render(standing) for standing in fleet]
     give_way()
-    shapes: dict[int, list[Block]] = {}
-    for block in now:
-        shapes.setdefault(id(block.shape), []).append(block)
-    for blocks in shapes.values():
-        for start in range(0, len(blocks), AT_A_TIME):
-            yield blocks[start].shape, blocks[start : start + AT_A_TIME]
+    shapes: dict[Shape, list[Lines]] = {}
+    for lines in chain.from_iterable(now):
+        shapes.setdefault(lines.shape, []).append(lines)
+    for shape, alike in shapes.items():
+        for start in range(0, len(alike), AT_A_TIME):
+            yield shape, alike[start : start + AT_A_TIME]
 
 
 def _early(fleet: Fleet) -> dict[Standing, Block]:

@@ -46,8 +46,8 @@ class Snapshot:
     failure: Failure | None = None
 
 
-class Block(NamedTuple):
-    """A machine's lines of the page, in the order of `shape`: of each series the value, and the rest of its line.
+class Lines(NamedTuple):
+    """Some of a machine's lines of the page: their `shape`, and of each series its value, and the rest of its line.
 
     That is what stands after the metric's name, `{instance="ssh0"} 0.5`, and the end of the line.
     """
@@ -56,10 +56,17 @@ class Block(NamedTuple):
     values: tuple[float, ...]
     rests: list[str]
 
-    @property
-    def lines(self) -> list[str]:
-        """Each line as it stands in the page."""
-        return [f"{metric.name}{rest}" for (metric, _), rest in zip(self.shape.series, self.rests, strict=True)]
+
+class Block(NamedTuple):
+    """A machine's lines of the page: what is known of it, and what it said. Few machines are alike in both."""
+
+    own: Lines
+    said: Lines
+
+    def __str__(self) -> str:
+        """Return the lines as the page has them."""
+        named = (zip(lines.shape.series, lines.rests, strict=True) for lines in self)
+        return "".join([f"{metric.name}{rest}" for lines in named for (metric, _), rest in lines])
 
 
 COUNTED = ("polls", "failures", "logins", "login_seconds", "last_success")

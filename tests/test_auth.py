@@ -342,7 +342,7 @@ def test_expired_certificate(
 def expiry(post: Post) -> str:
     """Return the line of the page about the certificate; empty if there is none."""
     fleet = post.standing
-    page = "".join(exposition.render(fleet).lines)
+    page = str(exposition.render(fleet))
     return next((line for line in page.splitlines() if "certificate" in line), "")
 
 

@@ -373,7 +373,7 @@ def test_the_page_says_which_probe_answers(sshd: Callable[..., Sshd]) -> None:
     restrict(server, "bash")
 
     for user, mode in (("sh", "sent"), ("bash", "forced")):
-        lines = "".join(exposition.render(poll(server.login(user))).lines)
+        lines = str(exposition.render(poll(server.login(user))))
         assert f'ssh_probe_info{{instance="ssh0",mode="{mode}",sha256="{probe.SHA256}"}} 1.0\n' in lines
 
 

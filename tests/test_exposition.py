@@ -20,9 +20,9 @@ from prometheus_client.utils import floatToGoString
 
 from collector import exposition
 from collector.config import Machine
-from collector.exposition import number, own_labels, render, samples
+from collector.exposition import number, own_labels, own_samples, render
 from collector.gather import GATHERERS, parse
-from collector.metric import Counter, Gauge, Metric, Sample, Samples
+from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape
 from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.ssh.transport import Agreement
@@ -76,15 +76,15 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
 class Oracle(Collector):
     """The same samples through the library's own families."""
 
-    def __init__(self, fleet: Iterable[Standing]) -> None:
-        self._fleet = list(fleet)
+    def __init__(self, said: Iterable[tuple[Machine, Samples]]) -> None:
+        self._said = list(said)
 
     def collect(self) -> Iterator[Family]:
-        """Yield a family for each metric, by name, and in each the machines in the order of the fleet."""
+        """Yield a family for each metric, by name, and in each the machines in the order in which they come."""
         families: dict[str, Family] = {}
-        for standing in self._fleet:
-            own = dict(own_labels(standing.machine))
-            for metric, labels, value in samples(standing):
+        for machine, samples in self._said:
+            own = dict(own_labels(machine))
+            for metric, labels, value in samples:
                 family = families.setdefault(metric.name, self._family(metric))
                 family.add_sample(metric.name, own | dict(zip(metric.labels, labels, strict=True)), value)
         for name in sorted(families):
@@ -98,9 +98,11 @@ class Oracle(Collector):
 
 def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
     """A registry of the library that collects the fleet, machines of one shape together."""
-    by_shape: dict[int, list[Standing]] = {}
+    by_shape: dict[Shape, list[tuple[Machine, Samples]]] = {}
     for standing in fleet:
-        by_shape.setdefault(id((standing.block or render(standing)).shape), []).append(standing)
+        said = standing.snapshot.samples if standing.snapshot else NONE
+        for samples in (Samples.of(own_samples(standing)), said):
+            by_shape.setdefault(samples.shape, []).append((standing.machine, samples))
     registry = CollectorRegistry()
     registry.register(Oracle(chain.from_iterable(by_shape.values())))
     return registry
@@ -167,7 +169,7 @@ def test_a_failed_machine_keeps_only_its_standing() -> None:
     """After a failure a machine has its ssh_ series, and none of what it said before."""
     standing = replace(next(iter(fleet())), snapshot=Snapshot(1.0, 0.1, failure=Failure("closed", "")))
 
-    names = list(render(standing).shape.families)
+    names = [name for lines in render(standing) for name in lines.shape.families]
 
     assert not [name for name in names if name.startswith("node_") or "offset" in name or "gather" in name]
     assert "ssh_up" in names
@@ -177,7 +179,7 @@ def test_machines_of_one_shape_share_its_table() -> None:
     """Two machines that say the same kinds of things share the table of their series: it would cost 5 kB a machine."""
     one, two = render(Standing(machine("a"))), render(Standing(machine("b")))
 
-    assert one.shape is two.shape
+    assert [lines.shape for lines in one] == [lines.shape for lines in two]
 
 
 @pytest.mark.needs("promtool")

@@ -31,7 +31,7 @@ from collector.logs import FORMATS
 from collector.polling import man
 from collector.ssh.connector import Connector
 from collector.ssh.identities import BadIdentity, Identities
-from collector.ssh.transport import TunedTransport
+from collector.ssh.resting import RestingTransport
 from collector.sweep import settle, tell, visit
 
 PASSPHRASE = "planted-passphrase-plugh"
@@ -232,10 +232,10 @@ def test_no_object_shows_a_secret(
         assert snapshot.failure is None
         held = [*everything(post), *everything(connector)]
         kinds = {type(one) for one in held}
-        assert {Machine, Connector, Identities, TunedTransport} <= kinds
+        assert {Machine, Connector, Identities, RestingTransport} <= kinds
         planted.look("\n".join(map(repr, held)))
         planted.look("\n".join(str(one) for one in held if type(one).__module__.startswith("collector")))
-        planted.look("".join(exposition.render(post.standing).lines))
+        planted.look(str(exposition.render(post.standing)))
 
         post.reader = cast(Reader, None)
         tell(post.standing, visit(post))
