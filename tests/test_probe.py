@@ -205,6 +205,7 @@ def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None
     ("line", "text"),
     [
         (b"READY 2 bash", "speaks version 2 of its protocol, and we speak 1; put the line there that `collector auth"),
+        (b"READY " + b"9" * 3000, f"speaks version {'9' * 40} of its protocol"),
         (b"READY", "speaks version  of its protocol"),
         (b"READY 1 bash " + b"f" * 65 + b" /a", f"the probe names a digest that is none: '{'f' * 65}'"),
         (b"READY " + b"1" * 200_000, "the probe is ready with a line of 200006 bytes"),
