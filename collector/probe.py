@@ -99,7 +99,7 @@ def compose(token: str) -> bytes:
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
     """Return the line with which the probe says whether it can work, without the token; None while there is none."""
-    match = re.search(rb"^%s ((READY|UNFIT)\b.*)\n" % token.encode(), said, re.MULTILINE)
+    match = re.search(rb"^%s ((READY|UNFIT)( .*)?)\n" % token.encode(), said, re.MULTILINE)
     return match[1] if match else None
 
 

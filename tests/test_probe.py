@@ -185,6 +185,7 @@ def test_ready_is_a_line_of_its_own() -> None:
     assert probe.find_ready(probe.compose(token), token) is None
     assert probe.find_ready(f"+ printf {token} READY 1 bash\n".encode(), token) is None
     assert probe.find_ready(f"motd\n{token} READY 1 ba".encode(), token) is None
+    assert probe.find_ready(f"{token} UNFIT-ish 1 sh\n".encode(), token) is None
     assert probe.find_ready(f"motd\n{token} READY 1 bash\n".encode(), token) == b"READY 1 bash"
 
 

@@ -137,6 +137,7 @@ READY = (
     f"motd\n{TOKEN} READY 1 bash\n".encode(),
     f"{TOKEN} UNFIT FreeBSD\n".encode(),
     b"2 bash",
+    f"{TOKEN} UNFIT-ish 1 sh\n".encode(),
     b"9" * 3000 + b" sh",
     b"1 bash " + b"f" * 65,
     b"1 sh" + b"x" * 5000,
