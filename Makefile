@@ -36,7 +36,7 @@ BENCH_NEEDS := $(RUN_NEEDS) \
     ssh=openssh-client \
     sshd=openssh-server
 
-.PHONY: help run test bench soak lint install uninstall clean
+.PHONY: help run test bench soak fuzz lint install uninstall clean
 
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z]+: ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,11 @@ soak: ## a fleet that faults befall at random, for 10 minutes (ARGS="--seconds 7
 	@deploy/setup-packages.sh $(BENCH_NEEDS)
 	@deploy/setup-venv.sh bench,test
 	@.venv/bin/python -m benchmarks.soak $(ARGS)
+
+fuzz: ## each parser fed with anything, a minute for all of them (ARGS="--seconds 600 known-hosts"); Python 3.11 to 3.13
+	@deploy/setup-packages.sh $(RUN_NEEDS)
+	@deploy/setup-venv.sh fuzz,test
+	@PYTHONPATH=tests .venv/bin/python -m fuzz $(ARGS)
 
 lint: ## ruff, ruff's format check and mypy --strict
 	@deploy/setup-packages.sh $(RUN_NEEDS)

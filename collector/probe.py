@@ -99,7 +99,7 @@ def compose(token: str) -> bytes:
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
     """Return the line with which the probe says whether it can work, without the token; None while there is none."""
-    match = re.search(rb"^%s ((READY|UNFIT)\b.*)\n" % token.encode(), said, re.MULTILINE)
+    match = re.search(rb"^%s ((READY|UNFIT)( .*)?)\n" % token.encode(), said, re.MULTILINE)
     return match[1] if match else None
 
 
@@ -119,7 +119,7 @@ def read_ready(line: bytes) -> Ready:
         raise ShellFailed(f"the probe names a digest that is none: {sha256[:100]!r}")
     if protocol != PROTOCOL:
         raise ShellFailed(
-            f"the probe in authorized_keys speaks version {protocol} of its protocol, and we speak {PROTOCOL}; "
+            f"the probe in authorized_keys speaks version {protocol[:40]} of its protocol, and we speak {PROTOCOL}; "
             "put the line there that `collector authorize` prints"
         )
     return Ready(shell, FORCED if sha256 else SENT, sha256 or SHA256, tuple(files))

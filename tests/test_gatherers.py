@@ -152,10 +152,11 @@ def test_machines_of_one_kind_share_their_shape() -> None:
 
 
 def test_memory_caps_its_series() -> None:
-    """A machine that sends a thousand lines gets a hundred series."""
-    text = "".join(f"Field{number}: {number} kB\n" for number in range(1000))
+    """A machine that sends more lines than a hundred gets a hundred series, also where the last line has no end."""
+    lines = [f"Field{number}: {number} kB\n" for number in range(1000)]
 
-    assert len(parse(GATHERERS["memory"], said("memory", text))) == 100
+    for text in ("".join(lines), "".join(lines[:101])[:-1], "".join(lines[:101]), "".join(lines[:100])):
+        assert len(parse(GATHERERS["memory"], said("memory", text))) == 100
 
 
 def test_memory_names_parentheses_as_the_agent_does() -> None:

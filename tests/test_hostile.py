@@ -108,6 +108,24 @@ def test_a_packet_is_not_larger_than_anybody_needs(post: MakePost, login: Callab
         assert "a packet of" in text
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (BANNER + b"\0\0\0\x0c\xff" + bytes(11), ("kex", "a packet without a message")),
+        (b"x" * 8193 + b"\n" + BANNER, ("banner", "a banner line of over 8192 bytes")),
+    ],
+)
+def test_what_is_no_packet_and_no_line(
+    said: bytes, expected: tuple[str, str], post: MakePost, login: Callable[..., Login]
+) -> None:
+    """A packet that is nothing but padding, and a line that is too long though it came at once, are named as such."""
+    with RawServer(says(said)) as server:
+        reason, text = failure(post(login(server)))
+
+        assert expected[0] == reason
+        assert expected[1] in text
+
+
 MANY = 2**32 - 1
 
 

@@ -114,6 +114,14 @@ def test_a_bad_line_costs_only_itself(line: str, expected: str) -> None:
     assert expected in problem
 
 
+@pytest.mark.limit(20)
+def test_a_key_of_many_fields_takes_no_longer_for_each() -> None:
+    """A line of megabytes with a key of nothing but empty fields, which would take minutes, is a bad line at once."""
+    key = base64.b64encode(bytes(8_000_000)).decode()
+
+    assert ["known_hosts:1: a key that is not of type 'ssh-rsa'"] == index(f"web1 ssh-rsa {key}").problems
+
+
 def test_a_cut_file_is_told_from_one_without_a_last_newline() -> None:
     """Only a last line that has no end and cannot be read makes a file half written."""
     texts = [f"web1 {PUBLIC}\nweb2 {PUBLIC}{end}" for end in ("\n", "", "\nweb3 ", "\nweb3 ssh-ed25519 AAAA", "\nx\n")]

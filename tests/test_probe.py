@@ -185,6 +185,7 @@ def test_ready_is_a_line_of_its_own() -> None:
     assert probe.find_ready(probe.compose(token), token) is None
     assert probe.find_ready(f"+ printf {token} READY 1 bash\n".encode(), token) is None
     assert probe.find_ready(f"motd\n{token} READY 1 ba".encode(), token) is None
+    assert probe.find_ready(f"{token} UNFIT-ish 1 sh\n".encode(), token) is None
     assert probe.find_ready(f"motd\n{token} READY 1 bash\n".encode(), token) == b"READY 1 bash"
 
 
@@ -205,6 +206,7 @@ def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None
     ("line", "text"),
     [
         (b"READY 2 bash", "speaks version 2 of its protocol, and we speak 1; put the line there that `collector auth"),
+        (b"READY " + b"9" * 3000, f"speaks version {'9' * 40} of its protocol"),
         (b"READY", "speaks version  of its protocol"),
         (b"READY 1 bash " + b"f" * 65 + b" /a", f"the probe names a digest that is none: '{'f' * 65}'"),
         (b"READY " + b"1" * 200_000, "the probe is ready with a line of 200006 bytes"),

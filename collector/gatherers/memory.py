@@ -25,7 +25,8 @@ def parse(text: str) -> Samples:
 
     Most machines' text is the same but for its numbers, and so is what each of these stands for.
     """
-    if text.count("\n") > MOST_LINES:
+    # A last line may have no end.
+    if text.count("\n") >= MOST_LINES:
         text = "\n".join(text.split("\n", MOST_LINES)[:MOST_LINES])
     parts = NUMBER.split(text)
     shape, known, factors = plan(tuple(parts[::2]))

@@ -238,12 +238,13 @@ def _blob(kind: str, text: str) -> bytes:
 
 def fields(blob: bytes) -> Iterator[bytes]:
     """Yield the fields of a key's blob. Raises ValueError when they do not fill it."""
-    while blob:
-        end = 4 + int.from_bytes(blob[:4], "big")
-        if len(blob) < end:
+    start = 0
+    while start < len(blob):
+        begin = start + 4
+        start = begin + int.from_bytes(blob[start:begin], "big")
+        if len(blob) < start:
             raise ValueError("cut off")
-        yield blob[4:end]
-        blob = blob[end:]
+        yield blob[begin:start]
 
 
 def name_of(host: str, port: int) -> str:

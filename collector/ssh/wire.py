@@ -5,6 +5,7 @@ from math import inf
 from time import monotonic
 
 import gevent
+from cryptography.exceptions import InvalidTag
 from paramiko import Message
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
@@ -68,7 +69,12 @@ class TunedPacketizer(Packetizer):
             raise SSHException(f"more than {MOST_PACKETS} packets that nobody has asked for")
         if monotonic() - self._turn_began > TURN:
             self._let_others_run()
-        return super().read_message()
+        try:
+            return super().read_message()
+        except InvalidTag:
+            raise SSHException("a packet that does not decrypt") from None
+        except IndexError:
+            raise SSHException("a packet without a message") from None
 
     def _let_others_run(self) -> None:
         # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
@@ -83,9 +89,9 @@ class TunedPacketizer(Packetizer):
 
         Raises:
             EOFError: the connection is closed.
-            SSHException: n is more than a packet may have.
+            SSHException: n is more than a packet may have, or less than nothing.
         """
-        if n > MOST_PACKET:
+        if not 0 <= n <= MOST_PACKET:
             raise SSHException(f"a packet of {n} bytes")
         while len(self._read) < n:
             self._receive()
@@ -102,16 +108,19 @@ class TunedPacketizer(Packetizer):
             raise EOFError from None
 
     def readline(self, timeout: float) -> str:
-        """Return the next line of the banner, without its end.
+        """Return the next line of the banner, without its end; what is not ASCII in it is replaced.
 
         Raises:
             EOFError: the connection is closed.
-            SSHException: the line is too long, or not ASCII.
+            SSHException: the line is too long.
         """
         while (end := self._read.find(b"\n")) < 0:
             if len(self._read) > MOST_BANNER_LINE:
-                raise SSHException(f"a banner line of over {MOST_BANNER_LINE} bytes")
+                break
             self._receive()
+        # Also where all of it came at once: what is too long is so however it was cut.
+        if not 0 <= end <= MOST_BANNER_LINE:
+            raise SSHException(f"a banner line of over {MOST_BANNER_LINE} bytes")
         return self._take(end + 1).decode("ascii", "replace").rstrip("\r\n")
 
     def _receive(self) -> None:

@@ -1,0 +1,73 @@
+"""What gatherers make of any text, and whether the page that it becomes can be read."""
+
+import math
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from collector.config import Machine
+from collector.errors import ParseError
+from collector.exposition import header, render
+from collector.gather import GATHERERS, parse
+from collector.metric import Samples
+from collector.probe import CLOCK, SEPARATOR, read_clock
+from collector.snapshot import Snapshot, Standing
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+CUT = "--- metrics ---\n"
+
+MOST_SERIES = 100
+"""Series that a machine may make of one gatherer."""
+
+LONGEST = 320
+"""Characters that a ParseError may have."""
+
+LABELS = (("odd", 'a "b"\\\n'), ("plain", "c"))
+MACHINE = Machine(
+    name="ssh0", host="h", port=22, user="u", key_file=Path("k"), known_hosts=(Path("h"),), gather=("time",),
+    labels=LABELS, interval=15.0, interval_text="15s", timeout=10.0, login_timeout=30.0,
+)  # fmt: skip
+
+
+def gather(name: str, data: bytes) -> None:
+    """Finite samples, each series once, no more than there may be, on a page that reads back; or a short ParseError."""
+    gatherer = GATHERERS[name]
+    texts = data.decode("utf-8", "replace").split(SEPARATOR.decode())
+    texts += [""] * (len(gatherer.files) - len(texts))
+    try:
+        samples = parse(gatherer, dict(zip(gatherer.files, texts, strict=False)))
+    except ParseError as error:
+        assert str(error).startswith(f"{name}: ")
+        assert len(str(error)) <= LONGEST
+        return
+    assert all(map(math.isfinite, samples.values))
+    assert 0 < len(set(samples.shape.series)) == len(samples.values) <= MOST_SERIES
+    read_back(samples)
+
+
+def read_back(samples: Samples) -> None:
+    """Hold what Prometheus reads on the page, in either format, equal to what there is."""
+    block = render(Standing(MACHINE, Snapshot(0.0, 0.0, samples)))
+    expected = {
+        (metric.name, *sorted([("instance", "ssh0"), *LABELS, *zip(metric.labels, labels, strict=True)])): value
+        for metric, labels, value in samples
+    }
+    for openmetrics in (False, True):
+        text = "".join(
+            header(metric, openmetrics) + "".join([block.lines[place] for place in places])
+            for metric, places in block.shape.families.values()
+        )
+        families = read_openmetrics(f"{text}# EOF\n") if openmetrics else read_text(text)
+        found = {(one.name, *sorted(one.labels.items())): one.value for family in families for one in family.samples}
+        assert expected.items() <= found.items()
+        assert len(found) == len(block.values)
+
+
+def seeds(name: str) -> tuple[bytes, ...]:
+    """Return what real machines said, as in the gatherer's fixtures."""
+    files = GATHERERS[name].files
+    texts = [path.read_text().partition(CUT)[0] for path in sorted((FIXTURES / name).glob("*.txt"))]
+    return tuple(
+        SEPARATOR.join([(read_clock(text)[0] if file == CLOCK else text).encode() for file in files]) for text in texts
+    )
