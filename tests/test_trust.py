@@ -190,7 +190,7 @@ def test_two_at_once_lose_nothing(ini: Callable[..., Path], tmp_path: Path) -> N
         jobs = [gevent.spawn(trust, path, name, "--yes-from", str(tmp_path / "vouched")) for name in ("one", "other")]
         done = [job.get() for job in jobs]
 
-    assert [0, 0] == [each.returncode for each in done]
+    assert [0, 0] == [each.returncode for each in done], "\n".join(each.stdout for each in done)
     assert 2 == len((tmp_path / "known_hosts").read_text().splitlines())
 
 

@@ -201,6 +201,9 @@ class Trust:
             LocalFailure: one of them cannot be read and never could: it may revoke what another one trusts.
         """
         for file in self._files:
+            if file.index is None and self._may_be_missing and not file.is_missing:
+                # It has come to be since it was looked for.
+                file.refresh()
             if file.index is None and not (self._may_be_missing and file.is_missing):
                 raise LocalFailure(f"cannot read known_hosts: {file.path}: {file.problem}")
         return [file.index for file in self._files if file.index is not None]
