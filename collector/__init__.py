@@ -49,6 +49,7 @@ The way of the data is the way of the modules; nothing flows back:
     metric.py       Gauge, Counter, Sample; Samples, many of them
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape
+    memory.py       when to look for garbage, and what to keep of what is freed
     turns.py        how whoever computes for long gives way to everybody else
     telemetry.py    the daemon's own metrics
     web/            the HTTP server, its pages, and who is let in

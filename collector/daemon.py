@@ -13,7 +13,7 @@ from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 from prometheus_client import CollectorRegistry
 
-from collector import exposition, gather
+from collector import exposition, gather, memory
 from collector.config import Config, Login, load
 from collector.errors import ConfigError
 from collector.polling import Polling
@@ -30,17 +30,6 @@ STUCK = 10.0
 """Seconds by which a due moment may be late before the watchdog is no longer told that all is well."""
 
 STATUS_EVERY = 10.0
-
-TIDY_EVERY = 0.1
-"""Seconds between two looks for garbage among what is new."""
-
-COLLECT = (10_000, 10, 864_000)
-"""Thresholds of the garbage collector (gc.set_threshold).
-
-Neither a poll nor a login leaves anything to it, so it need not look at what has been there for long: that takes half a
-second with 10,000 machines, in which everything stands still. By default it would, again and again, at every reload.
-The last threshold, in looks at what is new, is a day.
-"""
 
 
 def read(
@@ -108,7 +97,7 @@ class Daemon:
         if self._config.web_config:
             self._telemetry.watch_web_config(lambda: self._protection.readable)
         self._polling.apply(self._config)
-        watches = self._telemetry.measure_lag, self._connector.host_keys.watch, self._watch, tidy
+        watches = self._telemetry.measure_lag, self._connector.host_keys.watch, self._watch, memory.tidy
         for greenlet in [*self._schedule.start(), *map(gevent.spawn, watches)]:
             greenlet.link(lambda _: self.broken.set())
             self._vital.append(greenlet)
@@ -187,18 +176,6 @@ class Daemon:
             gevent.sleep(every)
 
 
-def tidy() -> None:
-    """Look for garbage for ever, among what is new: with 10,000 machines for two milliseconds.
-
-    The garbage collector begins by itself when 10,000 objects more were made than freed since it last did. Polls free
-    as many as they make, so that would be sometime, a scrape perhaps; it would then look at all that was made
-    meanwhile, which is what every machine last said, and takes a second.
-    """
-    while True:
-        gevent.sleep(TIDY_EVERY)
-        gc.collect(1)
-
-
 def logins(config: Config) -> Iterator[Login]:
     """Yield every host that is logged in to, jump hosts included."""
     for machine in config.machines:
@@ -207,7 +184,7 @@ def logins(config: Config) -> Iterator[Login]:
 
 def run(path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT, reload at SIGHUP; return the exit code. Raises ConfigError, OSError."""
-    gc.set_threshold(*COLLECT)
+    memory.set_up()
     daemon = Daemon(path, Notifier())
     woken, wanted = Event(), {"stop": False, "reload": False}
 
