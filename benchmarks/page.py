@@ -30,9 +30,8 @@ from prometheus_client import CollectorRegistry
 from benchmarks.fleet import Answers
 from benchmarks.growth import COLLECTOR
 from benchmarks.table import table
-from collector import exposition
+from collector import exposition, memory
 from collector.config import Machine
-from collector.daemon import COLLECT
 from collector.gather import Reader
 from collector.probe import CLOCK
 from collector.snapshot import Fleet, Snapshot
@@ -94,7 +93,7 @@ def main() -> None:
     has_two = len(os.sched_getaffinity(0)) > 1
     if has_two:
         os.sched_setaffinity(0, {COLLECTOR})
-    gc.set_threshold(*COLLECT)
+    memory.set_up()
     rows = [row for size in options.sizes for row in measure(size, options.rounds, 0 if has_two else -1)]
     print(show(rows))
     if options.json:

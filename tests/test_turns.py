@@ -7,7 +7,7 @@ import weakref
 import gevent
 from rig.wait import until
 
-from collector.daemon import tidy
+from collector.memory import tidy
 from collector.turns import AT_A_TIME, count, give_way
 
 
