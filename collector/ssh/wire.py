@@ -4,9 +4,12 @@ import socket
 from time import monotonic
 
 import gevent
+from cryptography.exceptions import InvalidTag
 from paramiko import Message
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
+
+from collector.ssh.phase import Damaged
 
 MOST_PACKET = 35_000
 """Bytes of a packet: what RFC 4253, 6.1 wants to be taken, and more than an honest server sends of what we ask for.
@@ -58,7 +61,8 @@ class TunedPacketizer(Packetizer):
 
         Raises:
             EOFError: the connection is closed.
-            SSHException: it is no packet, or one too many.
+            Damaged: it is no packet.
+            SSHException: it is one too many.
         """
         self.packets_left -= 1
         if self.packets_left < 0:
@@ -67,16 +71,19 @@ class TunedPacketizer(Packetizer):
             # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.
             gevent.sleep(PAUSE)
             self._turn_began = monotonic()
-        return super().read_message()
+        try:
+            return super().read_message()
+        except (SSHException, InvalidTag) as error:
+            raise Damaged(str(error) or "a packet that is not as it was sent") from error
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.
 
         Raises:
             EOFError: the connection is closed.
-            SSHException: n is more than a packet may have.
+            SSHException: n is more than a packet may have, or less than none.
         """
-        if n > MOST_PACKET:
+        if not 0 <= n <= MOST_PACKET:
             raise SSHException(f"a packet of {n} bytes")
         while len(self._read) < n:
             self._receive()
