@@ -228,6 +228,8 @@ def _receive(connection: Connection) -> bytes:
     try:
         return connection.receive()
     except EOFError:
+        if not connection.has_program_ended:
+            raise
         raise ShellFailed("the login shell ended before the probe could start") from None
 
 

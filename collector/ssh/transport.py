@@ -97,6 +97,7 @@ class TunedTransport(Transport):
         self.goodbye: str | None = None
         self._host_key_algorithms = tuple(options.key_types)
         self._kex = ""
+        self._is_ending = False
 
     def expect_packets(self, most: float) -> None:
         """Let so many packets come from now on."""
@@ -168,6 +169,12 @@ class TunedTransport(Transport):
             if not set(ours) & set(offered[field])
         )
 
+    def is_active(self) -> bool:
+        """Whether it has neither ended nor begun to: whoever waits for a channel is woken before `active` says so."""
+        # Before it is authenticated an exception may be but the refusal of that.
+        self._is_ending |= self.saved_exception is not None and self.is_authenticated()
+        return super().is_active() and not self._is_ending
+
     def check(self) -> None:
         """Raise why the transport has died, if it has.
 
@@ -183,6 +190,7 @@ class TunedTransport(Transport):
 
     def get_exception(self) -> Exception | None:
         """Return what went wrong, once; of what the server has brought about nothing looks like a bug of ours."""
+        self.is_active()  # It is not what has been taken that tells of the end.
         error: Exception | None = super().get_exception()
         if error is None or isinstance(error, (SSHException, OSError, EOFError)):
             return error
