@@ -222,8 +222,8 @@ class TunedTransport(Transport):
 
     @property
     def shown_host_key(self) -> HostKey:
-        """The host key with which the server has signed the key exchange."""
-        key = self.get_remote_server_key()
+        """The host key with which the server has signed the key exchange, whether or not it is still there."""
+        key: Any = self.host_key
         return HostKey(key.get_name(), key.asbytes(), key.public_blob.key_blob if key.public_blob else b"")
 
 
@@ -271,7 +271,9 @@ def shake_hands(transport: TunedTransport, deadline: Deadline) -> None:
             _explain_missing_banner(transport)
     with deadline.during(KEX):
         done.wait()
-        transport.check()
+        if not transport.initial_kex_done:
+            # What has ended since then is not the key exchange.
+            transport.check()
 
 
 def _explain_missing_banner(transport: TunedTransport) -> None:
