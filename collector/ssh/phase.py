@@ -149,6 +149,10 @@ class Deadline:
         """Seconds that are left, 0 at least."""
         return max(0.0, self._end - monotonic())
 
+    def postpone(self, seconds: float) -> None:
+        """Let it be later by so much: what it is for has not been done meanwhile."""
+        self._end += seconds
+
     @contextmanager
     def during(self, phase: Phase) -> Iterator[None]:
         """Run a phase: cut it at the deadline, and translate what goes wrong in it.
