@@ -16,7 +16,7 @@ from typing import Self
 from gevent.event import Event
 from gevent.hub import get_hub
 
-SOON = 0.25
+KEPT = 0.25
 """Seconds for which slots are kept by who is not connected: more than most round trips."""
 
 MOST_ASIDE = 1000
@@ -99,7 +99,7 @@ class Turn:
     def aside(self) -> Iterator[None]:
         """Have the slots for a moment only, if what is done takes longer; `resume` has them again."""
         left: list[Slots] = []
-        timer = get_hub().loop.timer(SOON, SOON)
+        timer = get_hub().loop.timer(KEPT, KEPT)
         timer.start(self._step_aside, left)
         try:
             yield

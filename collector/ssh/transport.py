@@ -171,8 +171,8 @@ class TunedTransport(Transport):
 
     def is_active(self) -> bool:
         """Whether it has neither ended nor begun to: whoever waits for a channel is woken before `active` says so."""
-        # Before it is authenticated an exception may be but the refusal of that.
-        self._is_ending |= self.saved_exception is not None and self.is_authenticated()
+        if self.saved_exception is not None and self.is_authenticated():  # Before, it may be but a refusal.
+            self._is_ending = True
         return super().is_active() and not self._is_ending
 
     def check(self) -> None:
