@@ -17,6 +17,7 @@ TEST_NEEDS := $(RUN_NEEDS) \
     ip=iproute2 \
     ksh93=ksh93u+m \
     mksh=mksh \
+    nft=nftables \
     nsenter=util-linux \
     openssl=openssl \
     promtool=prometheus \

@@ -1,7 +1,7 @@
 """Session: one machine's login, kept from poll to poll."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -12,13 +12,14 @@ from collector.probe import Answer, Ready
 from collector.renewal import Kept, Renewal
 from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
+from collector.ssh.slots import Turn
 from collector.ssh.transport import Agreement
 
 MOST_ANSWER = 256 * 1024
 """Bytes of an answer, and of what may come before READY."""
 
-Connect = Callable[[Machine, Deadline, str], Connection]
-"""Log in to a machine within a deadline and run a command."""
+Connect = Callable[[Machine, Deadline, str, Turn], Connection]
+"""Log in to a machine within a deadline, in a turn that one has, and run a command."""
 
 Blame = Callable[[PollError], PollError]
 """Return the error to tell: that of the jump host on the way, if the fault is there."""
@@ -48,7 +49,7 @@ class Session:
     Args:
         machine: where, and how long things may take.
         connect: logs in.
-        slot: makes a context that is entered for each login, and waits while too many others are under way.
+        slot: makes the turn of each login, which waits while too many others are under way.
         files: what to read in each poll.
         blame: says whose fault an error is.
         trusted: of Pause.
@@ -61,7 +62,7 @@ class Session:
         self,
         machine: Machine,
         connect: Connect,
-        slot: Callable[[], AbstractContextManager[object]],
+        slot: Callable[[], Turn],
         files: Sequence[str],
         *,
         blame: Blame = lambda error: error,
@@ -119,10 +120,11 @@ class Session:
             except _DeadBeforeAnswer:
                 pass
         self.close()
-        queued = monotonic()
-        with self._slot():
-            self.waited = monotonic() - queued
-            self._adopt(self._log_in())
+        with self._slot() as turn:
+            try:
+                self._adopt(self._log_in(turn))
+            finally:
+                self.waited = turn.waited
         return self._ask()
 
     def _finish(self) -> None:
@@ -141,15 +143,15 @@ class Session:
 
     def _log_in_anew(self) -> Kept:
         """Log in besides the session that there is."""
-        with self._slot():
-            return self._log_in()
+        with self._slot() as turn:
+            return self._log_in(turn)
 
-    def _log_in(self) -> Kept:
+    def _log_in(self, turn: Turn) -> Kept:
         """Log in and start the probe; the caller has a slot."""
         if self._is_left:
             raise ConnectionClosed("no longer in the configuration")
         deadline, token = Deadline(self._machine.login_timeout), probe.new_token()
-        connection = self._connect(self._machine, deadline, probe.COMMAND)
+        connection = self._connect(self._machine, deadline, probe.COMMAND, turn)
         self._logins += 1
         self.login_seconds = connection.login_seconds
         self.agreement = connection.agreement
@@ -228,6 +230,8 @@ def _receive(connection: Connection) -> bytes:
     try:
         return connection.receive()
     except EOFError:
+        if not connection.has_program_ended:
+            raise
         raise ShellFailed("the login shell ended before the probe could start") from None
 
 

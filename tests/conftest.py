@@ -30,6 +30,14 @@ SSHD = ("root", "namespaces", "setpriv", "sshd", "ssh")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
     parser.addoption("--regen", action="store_true", help="write the expected part of the golden fixtures anew")
+    parser.addoption("--every-byte", action="store_true", help="strike connections at each byte, which takes minutes")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what is left out."""
+    if config.getoption("--every-byte"):
+        return "connections are struck at every byte, in every way"
+    return "connections are struck at every byte before the keys, and at some of the others: --every-byte for all"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,7 +22,6 @@ from collector.polling import man
 from collector.renewal import Kept, Renewal, age
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
-from collector.ssh.slots import Slots
 from collector.sweep import Post, visit
 
 
@@ -111,35 +110,6 @@ def test_fewer_logins_than_max_startups(sshd: Callable[..., Sshd], post: MakePos
 
     assert ["up"] * 24 == [greenlet.get() for greenlet in greenlets]
     assert "MaxStartups" not in server.log
-
-
-def test_slots_can_be_more_or_fewer() -> None:
-    """The number of slots changes while they are in use; a smaller number holds once the others are given back."""
-    slots, entered, most = Slots(2), [], [0]
-    leave = gevent.event.Event()
-
-    def log_in() -> None:
-        with slots.login():
-            entered.append(1)
-            most[0] = max(most[0], len(entered))
-            leave.wait()
-            entered.pop()
-
-    greenlets = [gevent.spawn(log_in) for _ in range(5)]
-    until(lambda: len(entered) == 2, "two are in")
-    slots.resize(4)
-    until(lambda: len(entered) == 4, "four are in")
-    slots.resize(1)
-    leave.set()
-    gevent.joinall(greenlets, raise_error=True)
-
-    assert 4 == most[0]
-    leave.clear()
-    greenlets = [gevent.spawn(log_in) for _ in range(3)]
-    gevent.idle()
-    assert 1 == len(entered)
-    leave.set()
-    gevent.joinall(greenlets, raise_error=True)
 
 
 def test_who_has_left_the_configuration_is_not_logged_in_to(post: MakePost, login: Callable[..., Login]) -> None:

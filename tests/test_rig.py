@@ -2,9 +2,11 @@
 
 import configparser
 import gc
+import itertools
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +31,7 @@ from rig.proxy import Proxy
 from rig.scripted import STALLS, SshServer, shell
 from rig.servers import BANNER, BEHAVIOURS, RawServer, drips, kexinit, packet, preamble, says, says_nothing
 from rig.sshd import Sshd, loopback
+from rig.strike import NEWKEYS, TAG, Place, Strike
 from rig.users import BASH, SH, User, own_file
 from rig.wait import until
 
@@ -656,7 +659,7 @@ def test_proxy_stops_reading(echo: RawServer) -> None:
 def test_proxy_cuts(echo: RawServer, at: int) -> None:
     """The connection ends when so many bytes have gone, whatever pieces they come in."""
     with Proxy(echo) as proxy:
-        proxy.down.cut = at
+        proxy.down.strike = Strike("cut", byte=at)
         with connected(proxy) as client:
             with suppress(OSError):  # With nothing allowed through it may have ended already.
                 client.sendall(b"0123456789")
@@ -666,11 +669,65 @@ def test_proxy_cuts(echo: RawServer, at: int) -> None:
 def test_proxy_cuts_by_reset(echo: RawServer) -> None:
     """A cut can be an RST."""
     with Proxy(echo) as proxy:
-        proxy.cut_by_reset, proxy.up.cut = True, 3
+        proxy.up.strike = Strike("reset", byte=3)
         with connected(proxy) as client:
             client.sendall(b"0123456789")
             with pytest.raises(ConnectionResetError):
                 received(client)
+
+
+def test_proxy_holds(echo: RawServer) -> None:
+    """A connection can be held after so many bytes; the rest never comes, and the client ends it as any other."""
+    with Proxy(echo) as proxy:
+        proxy.down.strike = Strike("hold", byte=3)
+        with connected(proxy) as client:
+            client.sendall(b"0123456789")
+            assert b"012" == received(client, 3)
+            client.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        until(lambda: proxy.open == 0, "the connection has ended")
+
+
+def test_proxy_corrupts(echo: RawServer) -> None:
+    """One bit of one byte can be another one, in whatever piece it comes."""
+    with Proxy(echo) as proxy:
+        proxy.down.strike = Strike("corrupt", byte=3, bit=2)
+        with connected(proxy) as client:
+            client.sendall(b"0123456789")
+            assert b"0127456789" == received(client, 10)
+
+
+@pytest.mark.parametrize("sizes", [[1 << 16], [1], [7, 3, 1]], ids=str)
+def test_packets_are_found(sizes: list[int]) -> None:
+    """Where packets begin is known as soon as it can be: after the banner, and with the tags that come with keys."""
+    clear = [packet(b"\x14" + bytes(40)), packet(bytes([NEWKEYS]))]
+    sealed = [struct.pack(">I", size) + os.urandom(size + TAG) for size in (16, 64)]
+    before = b"a greeting\r\nSSH-2.0-Raw\r\n"
+    stream, place = b"".join([before, *clear, *sealed]), Place()
+
+    for size in itertools.cycle(sizes):
+        chunk, stream = stream[:size], stream[size:]
+        place.look(chunk)
+        if not stream:
+            break
+
+    lengths = [len(before), *map(len, [*clear, *sealed])]
+    starts = [place.of(Strike("cut", packet=number)) for number in range(6)]
+    assert [*itertools.accumulate(lengths), None] == starts
+
+
+def test_proxy_strikes_at_a_packet(shared_sshd: Sshd, login: Log) -> None:
+    """A login can be struck at a packet: the fourth of the server's is the first after its new keys."""
+    with Proxy(shared_sshd) as proxy:
+        proxy.down.strike = Strike("cut", packet=3)
+        with pytest.raises((EOFError, OSError, paramiko.SSHException)):
+            run(login(proxy))
+        before = proxy.down.bytes
+        proxy.down.strike = Strike("cut", packet=3, byte=4)
+        with pytest.raises((EOFError, OSError, paramiko.SSHException)):
+            run(login(proxy))
+        assert proxy.down.bytes == 2 * before + 4
 
 
 def test_proxy_ends_connections(echo: RawServer) -> None:

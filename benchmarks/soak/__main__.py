@@ -28,7 +28,7 @@ from time import monotonic
 from typing import Any
 
 import gevent
-from faults.fault import Fault
+from faults.fault import Fault, Patient
 
 from benchmarks.__main__ import host
 from benchmarks.soak import summary
@@ -106,7 +106,7 @@ class Soak:
     def __init__(self, asked: argparse.Namespace, directory: Path) -> None:
         self._asked = asked
         self._size = Size(asked.machines, asked.simulated, asked.patients, asked.interval)
-        self._faults: Mapping[str, Fault] = faults(asked.wards)
+        self._faults: Mapping[str, Fault[Patient]] = faults(asked.wards)
         names = "seed", "seconds", "patients", "warm", "round", "rest", "shortest", "longest", "quiet"
         self._plan = Plan(margin=self._size.margin, **{name: getattr(asked, name) for name in names})
         self._strikes = draw(self._plan, {name: backoff(one) for name, one in self._faults.items()})

@@ -45,7 +45,12 @@ class Strikes:
     """All strikes of a run, in a greenlet for each patient. `begin` is the moment (monotonic) of the start."""
 
     def __init__(
-        self, ward: Ward, faults: Mapping[str, Fault], strikes: list[Strike], invariants: Invariants, begin: float
+        self,
+        ward: Ward,
+        faults: Mapping[str, Fault[Patient]],
+        strikes: list[Strike],
+        invariants: Invariants,
+        begin: float,
     ) -> None:
         self._ward = ward
         self._faults = faults
@@ -90,7 +95,7 @@ class Strikes:
         self._look_at_reasons(name, outcome, one)
         self._await(name, outcome, page, healed)
 
-    def _look_at_reasons(self, name: str, outcome: Outcome, one: Fault) -> None:
+    def _look_at_reasons(self, name: str, outcome: Outcome, one: Fault[Patient]) -> None:
         if not fits(outcome.failures, one.reasons):
             seen, expected = outcome.failures or "nothing", one.reasons or "nothing"
             self._complain("seen", name, outcome, f"failed with {seen}, expected {expected}")

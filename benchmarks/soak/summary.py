@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
-from faults.fault import Fault
+from faults.fault import Fault, Patient
 
 from benchmarks.soak.invariants import HOLDS
 from benchmarks.soak.slope import BLOCKS, fit
@@ -21,7 +21,7 @@ ROWS = 12
 """Lines of the table of what was used over time."""
 
 
-def seen_of(outcomes: Sequence[Outcome], faults: Mapping[str, Fault]) -> list[dict[str, Any]]:
+def seen_of(outcomes: Sequence[Outcome], faults: Mapping[str, Fault[Patient]]) -> list[dict[str, Any]]:
     """Return what was seen of each fault, in the order of `faults`."""
     rows = []
     for name, one in faults.items():

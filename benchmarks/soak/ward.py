@@ -27,7 +27,7 @@ from benchmarks.processor import used
 from benchmarks.soak.page import Page, fetch
 from collector.errors import NONE, Backoff
 
-WARDS: Mapping[str, Mapping[str, Fault]] = {
+WARDS: Mapping[str, Mapping[str, Fault[Patient]]] = {
     "Connections": connections.FAULTS,
     "Handshakes": handshakes.FAULTS,
     "Logins": logins.FAULTS,
@@ -65,12 +65,12 @@ class Size:
         return self.interval + self.login_timeout + self.timeout + 2 * SLACK
 
 
-def faults(wards: list[str]) -> dict[str, Fault]:
+def faults(wards: list[str]) -> dict[str, Fault[Patient]]:
     """Return the rows of some wards."""
     return {name: one for ward in wards for name, one in WARDS[ward].items()}
 
 
-def backoff(one: Fault) -> Backoff:
+def backoff(one: Fault[Patient]) -> Backoff:
     """Return the longest pauses that a fault can lead to."""
     return max((LEAVES[reason].backoff for reason in one.reasons), default=NONE)
 

@@ -29,6 +29,7 @@ def log_in(transport: TunedTransport, user: str, identity: Identity, deadline: D
     """
     try:
         with deadline.during(AUTH._replace(what=f"an answer to the login as {user}")):
+            transport.check()
             match identity:
                 case KeyIdentity():
                     attempt(transport, lambda handler, done: handler.auth_publickey(user, identity.key, done), identity)

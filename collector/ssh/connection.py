@@ -87,6 +87,11 @@ class Connection:
         """Whether nobody has closed it yet, as far as is known here."""
         return self._transport.is_active() and not (self._channel.closed or self._channel.eof_received)
 
+    @property
+    def has_program_ended(self) -> bool:
+        """Whether the program has ended, and with it the channel; when the connection does nothing is known of it."""
+        return bool(self._channel.eof_received) or (self._channel.closed and self._transport.is_active())
+
     def send(self, data: bytes) -> None:
         """Write to the program's standard input. Raises what `Deadline.during` translates."""
         channel, transport = self._channel, self._transport
@@ -138,6 +143,7 @@ def open_channel(transport: TunedTransport, command: str, deadline: Deadline) ->
     inbox = Inbox()
     with deadline.during(CHANNEL):
         channel = transport.open_session(window_size=WINDOW)
+        transport.check()
         channel.in_buffer = inbox  # type: ignore[assignment]
         channel.set_combine_stderr(True)
         channel.exec_command(command)

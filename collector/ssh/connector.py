@@ -1,7 +1,6 @@
 """Logs in to machines: what they share, identities, known hosts, jump hosts and login slots."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from socket import socket
 from time import monotonic
@@ -11,7 +10,7 @@ from collector.config import Hop, Login, Machine
 from collector.errors import JumpDown, PollError
 from collector.ssh.auth import log_in
 from collector.ssh.connection import Connection, open_channel
-from collector.ssh.dial import dial
+from collector.ssh.dial import descriptors, dial
 from collector.ssh.hostkeys import AnotherKindKnown, HostKeys, Trust
 from collector.ssh.identities import Identities
 from collector.ssh.jump import Jump
@@ -19,10 +18,13 @@ from collector.ssh.known_hosts import HostKey
 from collector.ssh.phase import TRUST, Deadline
 from collector.ssh.resolve import Resolver
 from collector.ssh.resting import RestingTransport
-from collector.ssh.slots import Slots
+from collector.ssh.slots import MOST_ASIDE, Slots, Turn
 from collector.ssh.transport import TunedTransport, shake_hands
 
 Entered = TypeVar("Entered", bound=TunedTransport)
+
+IDLE = 2.0
+"""Seconds for which a server sees a connection without a word of us, while there is no slot for it, at most."""
 
 
 class Connector:
@@ -37,7 +39,7 @@ class Connector:
         self.identities = identities
         self.host_keys = host_keys or HostKeys()
         self._dial = partial(dial, Resolver())
-        self._slots = Slots(logins)
+        self._slots = Slots(logins, int(min(MOST_ASIDE, descriptors() // 4)))
         self._jump_logins = jump_logins
         self._jumps: dict[tuple[Hop, ...], Jump] = {}
 
@@ -74,9 +76,8 @@ class Connector:
             jump.machines, jump.interval = len(intervals[hops]), min(intervals[hops])
             jump.pause.release()
 
-    @contextmanager
-    def slot(self, machine: Machine) -> Iterator[None]:
-        """Wait for a slot to log in to a machine, and have it for as long as the context lasts.
+    def slot(self, machine: Machine) -> Turn:
+        """Return a context that waits for a slot to log in to a machine, and has it for as long as it lasts.
 
         Raises:
             JumpDown: there is no way to it now; nobody waits for that.
@@ -84,26 +85,22 @@ class Connector:
         jump = self._jump(machine)
         if jump:
             jump.check()
-        with ExitStack() as stack:
-            # Those of the jump hosts first: whoever waits there keeps no machine elsewhere waiting.
-            for hop in jump.hops if jump else ():
-                stack.enter_context(hop.slots.login())
-            stack.enter_context(self._slots.login())
-            yield
+        # Those of the jump hosts first: whoever waits there keeps no machine elsewhere waiting.
+        return Turn(*[hop.slots for hop in (jump.hops if jump else ())], self._slots)
 
     def certificate_expiry(self, login: Login) -> float | None:
         """Return when the certificate ends that the next login shows (seconds since 1970); None: never, or none."""
         return self.identities.expiry(login.identity_files)
 
-    def connect(self, machine: Machine, deadline: Deadline, command: str) -> Connection:
-        """Log in to a machine and start a program.
+    def connect(self, machine: Machine, deadline: Deadline, command: str, turn: Turn) -> Connection:
+        """Log in to a machine and start a program, in a turn that the caller has; waiting for it again takes no time.
 
         Raises:
             PollError: of whatever phase failed; nothing is left open then.
         """
-        started = monotonic()
-        transport = self._enter(machine, partial(self._reach, machine, deadline), deadline, RestingTransport)
-        login_seconds = monotonic() - started
+        started, waited = monotonic(), turn.waited
+        transport = self._enter(machine, partial(self._reach, machine, deadline), deadline, RestingTransport, turn)
+        login_seconds = monotonic() - started - (turn.waited - waited)
         try:
             channel, inbox = open_channel(transport, command, deadline)
         except BaseException:
@@ -148,16 +145,24 @@ class Connector:
             raise JumpDown(f"{machine.jumps[-1].name}: no longer in the configuration")
         return self._jumps[machine.jumps]
 
-    def _enter(self, login: Login, reach: Callable[[], socket], deadline: Deadline, kind: type[Entered]) -> Entered:
+    def _enter(
+        self,
+        login: Login,
+        reach: Callable[[], socket],
+        deadline: Deadline,
+        kind: type[Entered],
+        turn: Turn | None = None,
+    ) -> Entered:
         """Shake hands over a socket, check who is there, and log in; reached again if another key is to be asked for.
 
         Raises:
             PollError: nothing is left open then.
         """
+        arrive = partial(_arrive, reach, deadline, turn) if turn else reach
         try:
-            return self._enter_once(login, reach(), deadline, kind)
+            return self._enter_once(login, arrive(), deadline, kind)
         except AnotherKindKnown:
-            return self._enter_once(login, reach(), deadline, kind)
+            return self._enter_once(login, arrive(), deadline, kind)
 
     def _enter_once(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
         transport = kind(sock, *login.algorithms)
@@ -177,3 +182,23 @@ class Connector:
         with deadline.during(TRUST):
             trust.refresh()
             transport.prefer_host_keys(trust.kinds(), trust.has_authority)
+
+
+def _arrive(reach: Callable[[], socket], deadline: Deadline, turn: Turn) -> socket:
+    """Connect, beside the slots if that takes long, and return with the slots. Raises PollError."""
+    while True:
+        with turn.aside():
+            sock = reach()
+        waited = turn.waited
+        try:
+            is_in_time = turn.resume(IDLE)
+            if not is_in_time:
+                # It is there, and will be again.
+                sock.close()
+                turn.resume()
+        except BaseException:
+            sock.close()
+            raise
+        deadline.postpone(turn.waited - waited)
+        if is_in_time:
+            return sock

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import socket
+from math import inf
 
 from collector.ssh.phase import CONNECT, RESOLVE, Deadline, Phase
 from collector.ssh.resolve import Resolver
@@ -50,12 +51,18 @@ def connect_to(host: str, port: int) -> Phase:
     return CONNECT._replace(what=f"a connection to {host} port {port}")
 
 
+def descriptors() -> float:
+    """Return how many descriptors this process may have."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return inf if limit == resource.RLIM_INFINITY else limit
+
+
 def _socket(family: socket.AddressFamily) -> socket.socket:
     """Return a new socket; OSError where it would take one of the last descriptors."""
     sock = socket.socket(family, socket.SOCK_STREAM)
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = descriptors()
     # The kernel gives the lowest number that is free.
-    if limit != resource.RLIM_INFINITY and sock.fileno() >= limit - min(RESERVED, limit // 4):
+    if sock.fileno() >= limit - min(RESERVED, limit // 4):
         sock.close()
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return sock

@@ -22,6 +22,9 @@ from collector.ssh.trunk import Trunk
 
 log = logging.getLogger(__name__)
 
+MOST_ASIDE = 64
+"""Machines behind one jump host that it may be connecting to besides: each is a descriptor of its sshd."""
+
 SUSPECT = 0.3
 """Seconds without an answer of a jump host that was asked for one, until a poll that is cut off is its failure."""
 
@@ -75,7 +78,7 @@ class Jump:
         self, hop: Hop, way: "Jump | None", dial: Dial, enter: Enter, trusted: Callable[[], object], *, logins: int
     ) -> None:
         self.name = hop.name
-        self.slots = Slots(logins)
+        self.slots = Slots(logins, MOST_ASIDE)
         self.pause = Pause(trusted)
         self.machines = 0
         self.interval = inf

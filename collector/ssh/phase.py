@@ -57,6 +57,10 @@ class Disconnected(EOFError):
     """The server said goodbye, and why."""
 
 
+class Damaged(SSHException):
+    """What came is no packet, or not the one that was sent: its size, its padding or its MAC is wrong."""
+
+
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EPROTO}
 LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
 
@@ -95,6 +99,9 @@ def _kind(phase: Phase, error: Exception) -> type[PollError] | None:  # noqa: PL
             return errors.AuthenticationFailed
         case ChannelException():
             return errors.ChannelFailed
+        case Damaged() if phase.cut not in (errors.BadBanner, errors.KeyExchangeFailed):
+            # Neither the key nor the shell has been refused, and no pause of theirs is due.
+            return errors.ProtocolViolation
         case SSHException():
             return phase.refused
     return None
@@ -141,6 +148,10 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds that are left, 0 at least."""
         return max(0.0, self._end - monotonic())
+
+    def postpone(self, seconds: float) -> None:
+        """Let it be later by so much: what it is for has not been done meanwhile."""
+        self._end += seconds
 
     @contextmanager
     def during(self, phase: Phase) -> Iterator[None]:

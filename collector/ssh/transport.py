@@ -115,6 +115,7 @@ class TunedTransport(Transport):
         self.goodbye: str | None = None
         self._host_key_algorithms = tuple(options.key_types)
         self._kex = ""
+        self._is_ending = False
 
     def expect_packets(self, most: float) -> None:
         """Let so many packets come from now on."""
@@ -137,6 +138,7 @@ class TunedTransport(Transport):
             self.has_banner.set()
         drop_frames(self.saved_exception)
         self._handler_table: dict[int, object] = {}
+        self.kex_engine = None
 
     def _check_banner(self) -> None:
         """Read up to the server's banner, bounded in lines and bytes; keep the first line of anything before it."""
@@ -190,6 +192,12 @@ class TunedTransport(Transport):
         """Close the socket: who reads then wakes whoever waits, and ends. Transport.close() may wait for locks."""
         self.packetizer.close()
 
+    def is_active(self) -> bool:
+        """Whether it has neither ended nor begun to: whoever waits for a channel is woken before `active` says so."""
+        if self.saved_exception is not None and self.is_authenticated():  # Before, it may be but a refusal.
+            self._is_ending = True
+        return super().is_active() and not self._is_ending
+
     def check(self) -> None:
         """Raise why the transport has died, if it has.
 
@@ -205,6 +213,7 @@ class TunedTransport(Transport):
 
     def get_exception(self) -> Exception | None:
         """Return what went wrong, once; of what the server has brought about nothing looks like a bug of ours."""
+        self.is_active()  # It is not what has been taken that tells of the end.
         error: Exception | None = super().get_exception()
         if error is None or isinstance(error, (SSHException, OSError, EOFError)):
             return error
@@ -236,8 +245,8 @@ class TunedTransport(Transport):
 
     @property
     def shown_host_key(self) -> HostKey:
-        """The host key with which the server has signed the key exchange."""
-        key = self.get_remote_server_key()
+        """The host key with which the server has signed the key exchange, whether or not it is still there."""
+        key: Any = self.host_key
         return HostKey(key.get_name(), key.asbytes(), key.public_blob.key_blob if key.public_blob else b"")
 
 
@@ -280,7 +289,9 @@ def shake_hands(transport: TunedTransport, deadline: Deadline) -> None:
             _explain_missing_banner(transport)
     with deadline.during(KEX):
         done.wait()
-        transport.check()
+        if not transport.initial_kex_done:
+            # What has ended since then is not the key exchange.
+            transport.check()
 
 
 def _explain_missing_banner(transport: TunedTransport) -> None:

@@ -10,6 +10,8 @@ from paramiko import Message
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
 
+from collector.ssh.phase import Damaged
+
 MOST_PACKET = 35_000
 """Bytes of a packet: what RFC 4253, 6.1 wants to be taken, and more than an honest server sends of what we ask for.
 
@@ -62,7 +64,8 @@ class TunedPacketizer(Packetizer):
 
         Raises:
             EOFError: the connection is closed.
-            SSHException: it is no packet, or one too many.
+            Damaged: it is no packet.
+            SSHException: it is one too many.
         """
         self.packets_left -= 1
         if self.packets_left < 0:
@@ -72,9 +75,11 @@ class TunedPacketizer(Packetizer):
         try:
             return super().read_message()
         except InvalidTag:
-            raise SSHException("a packet that does not decrypt") from None
+            raise Damaged("a packet that does not decrypt") from None
         except IndexError:
-            raise SSHException("a packet without a message") from None
+            raise Damaged("a packet without a message") from None
+        except SSHException as error:
+            raise Damaged(str(error)) from error
 
     def _let_others_run(self) -> None:
         # Not sleep(0): the hub runs 50 of those, ours and again ours, before it looks at timers and sockets.

@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rig.strike import Kind, Strike
+
 from faults.fault import Befall, Patient, closed, fault, full, strikes
 
 
-def cut(after: int, reset: bool = False) -> Befall:
-    """Cut every connection after so many bytes of what the machine sends."""
+def struck(kind: Kind, **place: int) -> Befall:
+    """Strike every connection somewhere in what the machine sends."""
 
     @contextmanager
     def befall(patient: Patient) -> Iterator[None]:
-        proxy = patient.proxy
-        proxy.down.cut, proxy.cut_by_reset = after, reset
-        proxy.hang_up()
+        patient.proxy.down.strike = Strike(kind, **place)
+        patient.proxy.hang_up()
         yield
-        proxy.down.cut, proxy.cut_by_reset = None, False
+        patient.proxy.down.strike = None
 
     return befall
 
@@ -48,8 +49,13 @@ FAULTS = {
     ),
     "a byte a second": fault(down(rate=1), "timeout", "banner"),
     "50 ms later than usual": fault(down(delay=0.05)),
-    "cut in the banner": fault(cut(10), "banner"),
-    "reset in the banner": fault(cut(10, reset=True), "banner"),
-    "cut in the key exchange": fault(cut(500), "kex"),
-    "reset in the key exchange": fault(cut(500, reset=True), "kex"),
+    "cut in the banner": fault(struck("cut", byte=10), "banner"),
+    "reset in the banner": fault(struck("reset", byte=10), "banner"),
+    "cut in the key exchange": fault(struck("cut", byte=500), "kex"),
+    "reset in the key exchange": fault(struck("reset", byte=500), "kex"),
+    "corrupted in the key exchange": fault(struck("corrupt", byte=500), "kex"),
+    "cut in the login": fault(struck("cut", packet=5), "closed"),
+    "reset in the login": fault(struck("reset", packet=5), "closed"),
+    "nothing more in the login": fault(struck("hold", packet=5), "auth"),
+    "corrupted in the login": fault(struck("corrupt", packet=5, byte=8), "protocol"),
 }

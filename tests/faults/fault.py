@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import paramiko
 from rig.logins import Login, Server, login
@@ -14,8 +14,17 @@ from rig.servers import Behaviour, RawServer, silent_port
 from rig.sshd import Sshd
 
 
+class Ill(Protocol):
+    """A machine that a fault befalls; `login` is its section of collector.ini."""
+
+    login: Login
+
+
+P = TypeVar("P", bound=Ill)
+
+
 class Patient:
-    """The machine that a fault befalls: a real sshd behind a proxy, which can be made to lead elsewhere.
+    """A machine that a fault befalls: a real sshd behind a proxy, which can be made to lead elsewhere.
 
     `login` is its section of collector.ini.
     """
@@ -75,18 +84,24 @@ Befall = Callable[[Patient], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Generic[P]):
     """One row: what befalls, and what the log must say of the machine meanwhile, in this order.
 
-    `reasons` is empty when the machine stays up. `options` are those of its section.
+    `reasons` is empty when the machine stays up; the last one is `up` when it is up again before it is healed.
+    `options` are those of its section.
     """
 
-    befall: Befall
+    befall: Callable[[P], AbstractContextManager[object]]
     reasons: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ends_up(self) -> bool:
+        """Whether the machine is up while it lasts, in the end."""
+        return self.reasons[-1:] in ((), ("up",))
 
-def fault(befall: Befall, *reasons: str, **options: str) -> Fault:
+
+def fault(befall: Callable[[P], AbstractContextManager[object]], *reasons: str, **options: str) -> Fault[P]:
     """Return a row."""
     return Fault(befall, reasons, options)
 

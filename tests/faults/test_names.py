@@ -45,7 +45,7 @@ def start(names: NameServer, shared_sshd: Sshd, tmp_path: Path) -> Iterator[Star
             there = {**shared_sshd.login("bash"), "known_hosts": (file, *shared_sshd.login()["known_hosts"])}
             sections = {host: {**there, "host": host, "keep": "no"} for host in hosts}
             sections["known"] = {**there, "keep": "no"}
-            times = {"interval": "1s", "logins": 2 * COLD}
+            times = {"interval": "1s", "logins": 4}
             defaults = {"login_timeout": "4s"}
             ini = write_ini(tmp_path / "x.ini", sections, defaults=defaults, listen="127.0.0.1:0", **times)
             program = names.asked_by([sys.executable, WATCHED, str(tmp_path / "window"), "0.5"], tmp_path)

@@ -9,22 +9,22 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import gevent
 from rig.daemon import Daemon
-from rig.logins import write_ini
+from rig.logins import Login, write_ini
 from rig.proxy import Proxy
 from rig.sshd import Sshd
 from rig.wait import until
 
 from collector.errors import PollError
-from faults.fault import Fault, Patient
+from faults.fault import Fault, P, Patient
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("watched.py")))
 
@@ -45,6 +45,8 @@ STALL = 0.5
 
 GROWTH = 8 * 2**20
 """Bytes of memory by which the daemon may have grown when all is over: what its allocator keeps."""
+
+UP = "up"
 
 LEAVES = {leaf.reason: leaf for leaf in PollError.__subclasses__()}
 
@@ -77,7 +79,7 @@ class Seen:
     @property
     def over(self) -> str:
         """How long it can take until the machine is up again when all is well."""
-        if not self.told:
+        if not self.told or self.told[-1][0] == UP:
             return "–"
         longest = LEAVES[self.told[-1][0]].backoff.longest
         return "when known_hosts changes, or at a reload" if longest == float("inf") else f"at most {longest:g} s"
@@ -88,7 +90,15 @@ def of(instance: str, name: str) -> str:
     return f'{name}{{instance="{instance}"}}'
 
 
-def observe(faults: Mapping[str, Fault], healthy: Sshd, directory: Path) -> dict[str, Seen]:
+class Launch(Protocol):
+    """How the daemon is started."""
+
+    def __call__(self, log: Path, *arguments: str, program: Sequence[str]) -> Daemon:
+        """Start `program` with these arguments."""
+        ...
+
+
+def observe(faults: Mapping[str, Fault[Patient]], healthy: Sshd, directory: Path) -> dict[str, Seen]:
     """Let the faults befall a machine each, heal them, and return what was seen."""
     with ExitStack() as stack:
         patients = {}
@@ -96,7 +106,7 @@ def observe(faults: Mapping[str, Fault], healthy: Sshd, directory: Path) -> dict
             folder = directory / f"patient{number}"
             folder.mkdir()
             patients[name] = Patient(folder, healthy, stack.enter_context(Proxy(healthy)))
-        ward = Ward(faults, patients, healthy, directory, stack)
+        ward = Ward(faults, patients, healthy.logins("bash"), directory, stack)
         ward.run()
     return ward.seen
 
@@ -114,28 +124,30 @@ def resources(pid: int, window: Path) -> dict[str, int]:
     return counts
 
 
-class Ward:
+class Ward(Generic[P]):
     """Patients, the other machines, and the daemon that polls them all."""
 
     def __init__(
         self,
-        faults: Mapping[str, Fault],
-        patients: Mapping[str, Patient],
-        healthy: Sshd,
+        faults: Mapping[str, Fault[P]],
+        patients: Mapping[str, P],
+        others: Mapping[str, Login],
         directory: Path,
         stack: ExitStack,
+        *,
+        launch: Launch = Daemon,
     ) -> None:
         self._faults = faults
         self._patients = patients
         self._instances = {name: f"patient{number}" for number, name in enumerate(faults)}
-        self._others = healthy.logins("bash")
+        self._others = others
         self._stack = stack
         self._window = directory / "window"
         self.seen = {name: Seen() for name in faults}
         ini = self._write(directory)
         program = [*COMMAND, str(self._window), str(LONGEST_PAUSE)]
         arguments = ["run", "--log-format", "json", "--config", str(ini)]
-        self._daemon = stack.enter_context(Daemon(directory / "log", *arguments, program=program))
+        self._daemon = stack.enter_context(launch(directory / "log", *arguments, program=program))
         self._read = 0
 
     def _write(self, directory: Path) -> Path:
@@ -194,11 +206,11 @@ class Ward:
         by_instance = {instance: name for name, instance in self._instances.items()}
         for line in self._told():
             name = by_instance.get(line.get("machine", ""))
-            if name is None or line["msg"] != "down":
+            if name is None or line["msg"] not in ("down", UP):
                 if not line["msg"].startswith("known_hosts:"):  # That is a state of its own.
                     self._complain(f"the log has {line}", *([name] if name else []))
             else:
-                self.seen[name].told.append((line["reason"], line["text"]))
+                self.seen[name].told.append((line.get("reason", UP), line.get("text", "")))
 
     def _is_plain(self, name: str, before: Mapping[str, float]) -> bool:
         """Whether a fault has been seen for so long that nothing new will come of it."""
@@ -225,9 +237,9 @@ class Ward:
             self.seen[name].logins = page[of(instance, "ssh_logins_total")] - before[of(instance, "ssh_logins_total")]
             if tuple(reason for reason, _ in told) != one.reasons:
                 self._complain(f"the log says {told}, not {one.reasons}", name)
-            if failed != set(one.reasons):
+            if failed != set(one.reasons) - {UP}:
                 self._complain(f"failures were counted as {failed}", name)
-            if up != (not one.reasons) or bool(data) != (not one.reasons):
+            if up != one.ends_up or bool(data) != one.ends_up:
                 self._complain(f"up {up:g} with {data} series", name)
             if seconds > LOGIN_TIMEOUT + TIMEOUT + SLACK:
                 self._complain(f"a poll took {seconds:.1f} s", name)
@@ -244,7 +256,7 @@ class Ward:
             if not page[of(instance, "ssh_up")]:
                 self._complain(f"still down {monotonic() - began:.1f} s after it was healed", name)
             # A login under way may end with the fault, and so for another reason.
-            elif said not in ([["up"], ["down", "up"]] if one.reasons else [[]]):
+            elif said not in ([[]] if one.ends_up else [[UP], ["down", UP]]):
                 self._complain(f"after it was healed the log says {said}", name)
 
     def _look_at_the_daemon(self, before: Mapping[str, float], resources: Mapping[str, int], seconds: float) -> None:

@@ -18,6 +18,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     servers.py     RawServer, silent_port: servers that never get as far as SSH
     scripted.py    SshServer: SSH up to the stage that the test wants, then whatever its script says
     proxy.py       Proxy: late, slow, silent and cut connections in front of any server
+    strike.py      Strike: where such a connection is cut, held or corrupted, by bytes or by SSH packets
     installation.py  make_install(folder): this tree, installed there
     testbed.py     Testbed: a real systemd in namespaces of its own (../systemd-testbed.sh is its program)
     link.py        Link: two network namespaces with a slow and lossy line between them (tunnel.py is its program)

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from rig import needs
+from rig.link import Namespace
 from rig.wait import until
 
 PATIENCE = 20.0
@@ -78,3 +80,18 @@ class Daemon:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(10)
+
+
+class NearDaemon(Daemon):
+    """A daemon in a namespace of rig.link, whose pages are got from there; needs curl."""
+
+    def __init__(self, within: Namespace, log: Path, *arguments: str, program: Sequence[str] = COLLECTOR) -> None:
+        self._within = within
+        super().__init__(log, *arguments, program=within.command(program))
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        """Status and text of a page."""
+        argv = [needs.program("curl"), "-s", "-X", method, "-w", "\n%{http_code}", self.url(path)]
+        said = subprocess.run(self._within.command(argv), capture_output=True, text=True, check=True).stdout
+        text, _, status = said.rpartition("\n")
+        return int(status), text

@@ -4,8 +4,7 @@
         machine = login(proxy)                      # the host keys are the server's
         proxy.down.delay = proxy.up.delay = 0.1     # seconds; up is to the server, down is to the client
         proxy.down.rate = 1                         # bytes a second
-        proxy.down.cut = 1000                       # each connection ends when so many bytes have gone this way
-        proxy.cut_by_reset = True                   # … by an RST, not by a FIN
+        proxy.down.strike = Strike("cut", byte=1000)    # each connection ends after so many bytes; see rig/strike.py
         proxy.down.hold(); proxy.down.flow()        # one way stands still (a peer that stops reading: up.hold())
         proxy.blackhole(); proxy.restore()          # both ways
         proxy.hang_up(); proxy.reset()              # all connections end now: FIN, RST
@@ -31,6 +30,7 @@ from gevent.server import StreamServer
 
 from rig.logins import Server
 from rig.servers import stop
+from rig.strike import Place, Strike
 
 CHUNK = 65536
 UNDER_WAY = 64
@@ -45,7 +45,7 @@ class Direction:
     def __init__(self) -> None:
         self.delay = 0.0
         self.rate: float | None = None
-        self.cut: int | None = None
+        self.strike: Strike | None = None
         self.bytes = 0
         self.flowing = Event()
         self.flowing.set()
@@ -66,7 +66,6 @@ class Proxy:
         self.target, self.publics = (target, ()) if isinstance(target, tuple) else (target.address, target.publics)
         self.up = Direction()
         self.down = Direction()
-        self.cut_by_reset = False
         self.connections = 0
         self._relays: set[_Relay] = set()
         self._port = 0
@@ -169,10 +168,6 @@ class _Relay:
                 _linger_not(connection) if reset else connection.shutdown(socket.SHUT_RDWR)
         self._over.set()
 
-    def cut(self) -> None:
-        """End it as the proxy cuts."""
-        self.end(self._proxy.cut_by_reset)
-
     def finish(self, sink: socket.socket) -> None:
         """One way has said all; when both have, the connection is over."""
         self._ways -= 1
@@ -190,7 +185,8 @@ class _Way:
         self._source = source
         self._sink = sink
         self._direction = direction
-        self._sent = 0
+        self._place = Place()
+        self._is_held = False
         self._under_way: Queue[tuple[float, bytes]] = Queue(UNDER_WAY)
 
     def read(self) -> None:
@@ -206,42 +202,53 @@ class _Way:
             self._under_way.put((time.monotonic() + self._direction.delay, chunk))
 
     def write(self) -> None:
-        """Let bytes out when they are due, until the end or the cut."""
+        """Let bytes out when they are due, until the end or the strike that is one."""
         try:
-            while not self._is_cut():
+            while not ((strike := self._struck()) and strike.is_end):
                 due, chunk = self._under_way.get()
                 gevent.sleep(max(0.0, due - time.monotonic()))
                 if not chunk:
                     self._direction.flowing.wait()
                     self._relay.finish(self._sink)
                     return
+                self._place.look(chunk)
                 self._send(chunk)
         except OSError:
             self._relay.end(reset=True)
         else:
-            self._relay.cut()
+            self._relay.end(reset=strike.kind == "reset")
 
     def _send(self, chunk: bytes) -> None:
-        """Send as much of it as the cut allows, no faster than the rate."""
-        while chunk and not self._is_cut():
+        """Send as much of it as the strike allows, no faster than the rate."""
+        while chunk:
             self._direction.flowing.wait()
+            strike = self._struck()
+            self._is_held |= strike is not None and strike.kind == "hold"
+            if self._is_held or (strike and strike.is_end):
+                return
             piece = chunk[: self._piece(len(chunk))]
             chunk = chunk[len(piece) :]
+            if strike and self._place.bytes == self._place.of(strike):
+                piece = bytes([piece[0] ^ 1 << strike.bit, *piece[1:]])
             self._sink.sendall(piece)
-            self._sent += len(piece)
+            self._place.bytes += len(piece)
             self._direction.bytes += len(piece)
             if self._direction.rate:
                 gevent.sleep(len(piece) / self._direction.rate)
 
     def _piece(self, size: int) -> int:
+        """Return how many bytes go at once: no more than come before the strike."""
         if self._direction.rate:
             size = min(size, max(1, int(self._direction.rate * STEP)))
-        if self._direction.cut is not None:
-            size = min(size, self._direction.cut - self._sent)
-        return size
+        strike = self._direction.strike
+        at = self._place.of(strike) if strike else None
+        return size if at is None or at <= self._place.bytes else min(size, at - self._place.bytes)
 
-    def _is_cut(self) -> bool:
-        return self._direction.cut is not None and self._sent >= self._direction.cut
+    def _struck(self) -> Strike | None:
+        """Return the strike if it has come."""
+        strike = self._direction.strike
+        at = self._place.of(strike) if strike else None
+        return strike if at is not None and at <= self._place.bytes else None
 
 
 def _linger_not(connection: socket.socket) -> None:
