@@ -50,6 +50,16 @@ def test_transport_has(name: str) -> None:
     assert hasattr(Transport, name)
 
 
+def test_a_transport_says_what_has_become_of_it() -> None:
+    """Transport still has what tells how far it came, and why it ends before it closes its channels."""
+    one, other = socket.socketpair()
+    with one, other:
+        assert {"active", "saved_exception", "initial_kex_done", "host_key"} <= vars(TunedTransport(one)).keys()
+    steps = ["self.saved_exception = e", "chan._unlink()", "self.active = False"]
+    places = [inspect.getsource(Transport.run).index(step) for step in steps]
+    assert places == sorted(places)
+
+
 def test_trunk_opens_channels_as_transport_does() -> None:
     """What Trunk does instead of Transport.open_channel still has the parts that this has, and they do the same."""
     source = inspect.getsource(Transport.open_channel)
