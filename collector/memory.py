@@ -8,12 +8,12 @@ import gevent
 TIDY_EVERY = 0.1
 """Seconds between two looks for garbage among what is new."""
 
-COLLECT = (10_000, 10, 864_000)
+COLLECT = (10_000, 10, 36_000)
 """Thresholds of the garbage collector (gc.set_threshold).
 
 Neither a poll nor a login leaves anything to it, so it need not look at what has been there for long: that takes half a
 second with 10,000 machines, in which everything stands still. By default it would, again and again, at every reload.
-The last threshold, in looks at what is new, is a day.
+The last threshold, in looks at what is new, is an hour.
 """
 
 TRIM, MMAP = -1, -3

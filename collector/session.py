@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from collector import probe, targets
 from collector.config import Machine
-from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed
+from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed, drop_frames
 from collector.probe import Answer, Ready
 from collector.renewal import Kept, Renewal
 from collector.ssh.connection import Connection
@@ -117,8 +117,8 @@ class Session:
         if self.is_open:
             try:
                 return self._ask()
-            except _DeadBeforeAnswer:
-                pass
+            except _DeadBeforeAnswer as error:
+                drop_frames(error)
         self.close()
         with self._slot() as turn:
             try:

@@ -173,7 +173,7 @@ class RestingTransport(TunedTransport):
         packetizer, channel = self.packetizer, self._channel
         assert channel is not None
         feed = self._channel_handler_table[MSG_CHANNEL_DATA]
-        following: tuple[int, Message] | Exception | None = None
+        following = None
         try:
             packetizer.fill()
             for _ in range(AT_ONCE):
@@ -191,8 +191,10 @@ class RestingTransport(TunedTransport):
                 if packetizer.need_rekey():
                     break
         except Exception as error:
-            following = error
-        self._wake(following)
+            # Not kept beyond this: it refers to what refers to it.
+            self._wake(error)
+        else:
+            self._wake(following)
 
     def _wake(self, following: tuple[int, Message] | Exception | None) -> None:
         """Let paramiko go on with a packet, with what went wrong, or with whatever comes."""

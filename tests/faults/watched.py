@@ -2,8 +2,9 @@
 
     watched.py SOCKET SECONDS run --config …
 
-Whoever connects to SOCKET gets one line of JSON: how many greenlets and transports there are. Machines are left alone
-for so many SECONDS at most, or waiting for the end of their pauses would be all that the bench does.
+Whoever connects to SOCKET gets one line of JSON: how many greenlets and transports there are, and how much of ours the
+garbage collector has found. Machines are left alone for so many SECONDS at most, or waiting for the end of their pauses
+would be all that the bench does.
 """
 
 from gevent import monkey
@@ -41,16 +42,26 @@ def where(one: "Greenlet[..., object]") -> str:
     return " ".join(told)
 
 
+GARBAGE: Counter[str] = Counter(garbage=0)
+"""Objects that only the garbage collector has freed, since the start."""
+
+
+def note(phase: str, info: dict[str, int]) -> None:
+    """Count what the garbage collector finds; it calls this."""
+    GARBAGE["garbage"] += info.get("collected", 0) if phase == "stop" else 0
+
+
 def look(connection: socket.socket, _: object) -> None:
     """Count what is alive."""
     gc.collect()
     found = gc.get_objects()
     counts = Counter(f"greenlets in {where(one)}" for one in found if isinstance(one, Greenlet) and one.gr_frame)
     counts["transports"] = sum(issubclass(type(one), Transport) for one in found)  # isinstance would count proxies
-    connection.sendall(json.dumps(counts).encode() + b"\n")
+    connection.sendall(json.dumps({**counts, **GARBAGE}).encode() + b"\n")
 
 
 if __name__ == "__main__":
+    gc.callbacks.append(note)
     shorten(float(sys.argv[2]))
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
