@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from rig.limit import SECONDS, limit
 from rig.logins import Login, Server
 from rig.needs import in_ci, require
 from rig.sshd import Sshd, loopback
+
+from collector.ssh.wire import TunedPacketizer
 
 STDERR = pytest.StashKey[int]()
 
@@ -150,3 +153,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     make_install(folder)
     return folder
+
+
+@pytest.fixture
+def received(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """How many messages of each number have been read."""
+    counts: Counter[int] = Counter()
+    read = TunedPacketizer.read_message
+
+    def read_message(self: TunedPacketizer) -> Any:
+        kind, message = read(self)
+        counts[kind] += 1
+        return kind, message
+
+    monkeypatch.setattr(TunedPacketizer, "read_message", read_message)
+    return counts

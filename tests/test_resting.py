@@ -17,7 +17,6 @@ from collector.polling import man
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
 from collector.ssh.resting import RestingTransport
-from collector.ssh.wire import TunedPacketizer
 from collector.sweep import Post, visit
 
 OPTIONS: dict[str, Any] = {"gather": ("time", "load"), "labels": (), "interval": 1.0, "interval_text": "1s"}
@@ -68,21 +67,6 @@ def polled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Polled]]:
             return made
 
         yield polled
-
-
-@pytest.fixture
-def received(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How many messages of each number have been read."""
-    counts: Counter[int] = Counter()
-    read = TunedPacketizer.read_message
-
-    def read_message(self: TunedPacketizer) -> Any:
-        kind, message = read(self)
-        counts[kind] += 1
-        return kind, message
-
-    monkeypatch.setattr(TunedPacketizer, "read_message", read_message)
-    return counts
 
 
 MACS = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256"]

@@ -139,18 +139,9 @@ def test_a_poll_is_one_packet_each_way(
 
 
 def test_a_session_outlives_new_keys_and_its_window(
-    sshd: Callable[..., Any], post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch
+    sshd: Callable[..., Any], post: Callable[..., Post], received: Counter[int]
 ) -> None:
     """Keys exchanged anew every 20 kB and more bytes than the window holds cost no poll and no second login."""
-    received: Counter[int] = Counter()
-    read = TunedPacketizer.read_message
-
-    def read_message(self: TunedPacketizer) -> Any:
-        kind, message = read(self)
-        received[kind] += 1
-        return kind, message
-
-    monkeypatch.setattr(TunedPacketizer, "read_message", read_message)
     server = sshd(RekeyLimit="20K")
     made = post(server.login("bash"))
     said = 0
