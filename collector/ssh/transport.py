@@ -1,6 +1,6 @@
 """The tuned Transport: what it offers, and the handshake.
 
-Paramiko's private names are used only here, in `wire`, `connection`, `trunk` and `auth`;
+Paramiko's private names are used only here, in `wire`, `resting`, `connection`, `trunk` and `auth`;
 tests/test_paramiko_contract.py fails by name when one of them changes.
 """
 
