@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -78,7 +79,7 @@ class Shape:
     metric, and at which places of `series` it is. `labelled` are the places of those that have labels.
     """
 
-    __slots__ = ("families", "labelled", "series")
+    __slots__ = ("__weakref__", "families", "labelled", "series")
 
     def __init__(self, series: tuple[Series, ...]) -> None:
         if len({(metric.name, labels) for metric, labels in series}) != len(series):
@@ -91,13 +92,19 @@ class Shape:
         self.families = {name: (series[found[0]][0], tuple(found)) for name, found in places.items()}
 
 
-@lru_cache(maxsize=1024)
+SHAPES: WeakValueDictionary[tuple[Series, ...], Shape] = WeakValueDictionary()
+"""All there are. Machines that fail in ever new ways have ever new ones, and nobody keeps those that are over."""
+
+
 def shape_of(series: tuple[Series, ...]) -> Shape:
     """Return the shape of these series. Raises ValueError if one is there twice."""
-    return Shape(series)
+    shape = SHAPES.get(series)
+    if shape is None:
+        shape = SHAPES[series] = Shape(series)
+    return shape
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def joined(shapes: tuple[Shape, ...]) -> Shape:
     """Return the shape of the series of several, one after another. Raises ValueError if one is there twice."""
     return shape_of(tuple([series for shape in shapes for series in shape.series]))

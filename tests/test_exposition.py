@@ -22,7 +22,7 @@ from collector import exposition
 from collector.config import Machine
 from collector.exposition import number, own_labels, own_samples, render
 from collector.gather import GATHERERS, parse
-from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape
+from collector.metric import NONE, SHAPES, Counter, Gauge, Metric, Sample, Samples, Shape
 from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.ssh.transport import Agreement
@@ -180,6 +180,19 @@ def test_machines_of_one_shape_share_its_table() -> None:
     one, two = render(Standing(machine("a"))), render(Standing(machine("b")))
 
     assert [lines.shape for lines in one] == [lines.shape for lines in two]
+
+
+def test_tables_that_nobody_uses_are_forgotten() -> None:
+    """A machine that fails in ever new ways leaves no table behind: half an hour of faults would leave 4 MB."""
+    standing = Standing(machine("a"))
+    reasons = [f"reason {count}" for count in range(100)]
+    for reason in reasons:
+        standing.snapshot = Snapshot(1.0, 0.1, failure=Failure(reason, ""))
+        standing.block = render(standing)
+
+    assert {label for series in SHAPES for _, labels in series for label in labels}.intersection(reasons) == {
+        reasons[-1]
+    }
 
 
 @pytest.mark.needs("promtool")

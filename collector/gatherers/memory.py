@@ -33,7 +33,7 @@ def parse(text: str) -> Samples:
     return Samples(shape, tuple(map(mul, map(float, compress(parts[1::2], known)), factors)))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def plan(rest: tuple[str, ...]) -> tuple[Shape, tuple[bool, ...], tuple[float, ...]]:
     """Return what the numbers of a text are, by the rest of it: series, whether each is one, and what it counts in."""
     read = [read_line(line) for line in ": 0".join(rest).split("\n") if line]
