@@ -7,8 +7,9 @@ the key is the right one only people can tell, or a list of fingerprints that th
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -147,30 +148,30 @@ def examine(connector: Connector, machine: Machine) -> Found:
     found = Found(machine, trust.name)
     connector.add(machine)
     try:
-        with connector.slot(machine):
-            _examine(connector, trust, found, Deadline(machine.login_timeout))
+        with connector.slot(machine) as turn:
+            deadline = Deadline(machine.login_timeout)
+            _examine(partial(connector.look, machine, deadline, turn), trust, found)
     except PollError as error:
         found.errors.append(error)
     return found
 
 
-def _examine(connector: Connector, trust: Trust, found: Found, deadline: Deadline) -> None:
-    key = connector.look(found.machine, deadline)
+def _examine(look: Callable[..., HostKey], trust: Trust, found: Found) -> None:
+    key = look()
     try:
         try:
             trust.check(key)
         except AnotherKindKnown:
-            trust.check(connector.look(found.machine, deadline))
+            trust.check(look())
     except HostKeyUnknown:
-        _look_at_all(connector, found, key, deadline)
+        _look_at_all(look, trust, found, key)
 
 
-def _look_at_all(connector: Connector, found: Found, first: HostKey, deadline: Deadline) -> None:
+def _look_at_all(look: Callable[..., HostKey], trust: Trust, found: Found, first: HostKey) -> None:
     """Take the first key, and ask for those of the other types."""
-    trust = connector.host_keys.trust(found.machine)
     for kinds in KINDS:
         try:
-            key = first if first.kind in kinds else connector.look(found.machine, deadline, kinds)
+            key = first if first.kind in kinds else look(kinds)
         except PollError:
             # It has none of this type, or takes no more connections for now: what there is will do.
             continue

@@ -1,15 +1,17 @@
-"""Slots: few logins at once, and none of them taken by a machine that cannot be connected to."""
+"""Slots: few logins at once, and none of them taken by a machine that cannot be connected to, or says nothing more."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import gevent
 import gevent.event
 import pytest
+from rig.logins import Login, Server
 from rig.polls import OPTIONS
-from rig.servers import silent_port
+from rig.scripted import SshServer
+from rig.servers import BANNER, RawServer, drips, says, says_nothing, silent_port
 from rig.sshd import Sshd
 from rig.wait import until
 
@@ -22,7 +24,7 @@ from collector.ssh.phase import Deadline
 from collector.ssh.slots import Slots, Turn
 from collector.sweep import Post, visit
 
-DEAD = 10
+DEAD = 4
 
 
 def reason(post: Post) -> str:
@@ -40,10 +42,13 @@ def silent() -> Iterator[int]:
 
 @pytest.fixture
 def fleet(silent: int, sshd: Callable[..., Sshd]) -> Iterator[Callable[..., tuple[list[Post], Post]]]:
-    """`fleet(logins=2, jumps=…)`: machines that are never connected to, and one that is well."""
+    """`fleet(logins=2, jumps=…, there_is=…)`: machines that never answer, or are there, and one that is well."""
     with ExitStack() as stack:
 
-        def fleet(jumps: tuple[Hop, ...] = (), **limits: Any) -> tuple[list[Post], Post]:
+        def fleet(
+            jumps: tuple[Hop, ...] = (), there_is: Mapping[str, Any] | None = None, **limits: Any
+        ) -> tuple[list[Post], Post]:
+            dead = there_is or {"host": "127.0.0.1", "port": silent}
             connector, there = Connector(Identities(), **limits), sshd().login("bash")
             stack.callback(connector.assign, ())
 
@@ -53,7 +58,7 @@ def fleet(silent: int, sshd: Callable[..., Sshd]) -> Iterator[Callable[..., tupl
                 stack.callback(made.session.close)
                 return made
 
-            return [post(f"dead{number}", host="127.0.0.1", port=silent) for number in range(DEAD)], post("well")
+            return [post(f"dead{number}", **dead) for number in range(DEAD)], post("well")
 
         yield fleet
 
@@ -69,7 +74,7 @@ def is_up_meanwhile(dead: list[Post], well: Post) -> bool:
 
 
 def test_who_is_not_connected_keeps_nobody_waiting(fleet: Callable[..., tuple[list[Post], Post]]) -> None:
-    """With two logins at once, and ten machines that never answer, another one is logged in to while they all wait."""
+    """With two logins at once, and four machines that never answer, another one is logged in to while they all wait."""
     assert is_up_meanwhile(*fleet(logins=2))
 
 
@@ -79,6 +84,49 @@ def test_nor_behind_a_jump_host(fleet: Callable[..., tuple[list[Post], Post]], s
     hop = Hop(name="bastion", login_timeout=10.0, **there)
 
     assert is_up_meanwhile(*fleet((hop,), logins=4, jump_logins=1))
+
+
+WEDGED: Mapping[str, Callable[[], Server]] = {
+    "before the banner": lambda: RawServer(says_nothing),
+    "while its banner drips": lambda: RawServer(drips()),
+    "in the key exchange": lambda: RawServer(says(BANNER)),
+    "in the login": lambda: SshServer(stall="auth"),
+    "about the channel": lambda: SshServer(stall="channel"),
+    "when the probe is to begin": SshServer,
+}
+"""Machines that get so far and no further."""
+
+
+@pytest.mark.parametrize("wedged", WEDGED.values(), ids=WEDGED)
+def test_who_says_nothing_more_keeps_nobody_waiting(
+    wedged: Callable[[], Server],
+    fleet: Callable[..., tuple[list[Post], Post]],
+    login: Callable[[Server], Login],
+) -> None:
+    """Nor do machines that can be connected to, and then say nothing more."""
+    with wedged() as server:  # type: ignore[attr-defined]  # each is a context, and a Server
+        assert is_up_meanwhile(*fleet(logins=2, there_is=login(server)))
+
+
+def test_who_is_slow_keeps_its_slot() -> None:
+    """Whose progress can be seen has its slot until the end, and who has made none for a while has none any more."""
+    slots, steps = Slots(1), iter(range(4))
+    seen: list[int] = []
+
+    def progress() -> int:
+        seen.append(next(steps, 3))
+        return seen[-1]
+
+    with Turn(slots) as turn:
+        turn.watch(progress)
+        until(lambda: seen[-2:] == [2, 3], "it gets on")
+        assert not slots.take(seconds=0)
+        assert slots.take(seconds=60)
+        assert slots.room == 999
+        slots.give()
+    assert slots.room == 1000
+    with Turn(slots):
+        assert not slots.take(seconds=0)
 
 
 def test_who_is_back_goes_first() -> None:

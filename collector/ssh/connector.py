@@ -108,15 +108,18 @@ class Connector:
             raise
         return Connection(transport, channel, inbox, login_seconds)
 
-    def look(self, machine: Machine, deadline: Deadline, kinds: Collection[str] = ()) -> HostKey:
+    def look(self, machine: Machine, deadline: Deadline, turn: Turn, kinds: Collection[str] = ()) -> HostKey:
         """Go as far as the key exchange, and return the host key that a machine shows; nothing of us is sent to it.
 
-        With `kinds` it is asked for a key of one of these types, and without for the one that a login would ask for.
+        The caller has the turn. With `kinds` it is asked for a key of one of these types, and without for the one that
+        a login would ask for.
 
         Raises:
             PollError: of whatever phase failed; Incompatible if the machine has no key of these types.
         """
-        transport = TunedTransport(self._reach(machine, deadline), *machine.algorithms)
+        sock = _arrive(partial(self._reach, machine, deadline), deadline, turn)
+        transport = TunedTransport(sock, *machine.algorithms)
+        turn.watch(transport.progress)
         try:
             if kinds:
                 transport.accept_host_keys(kinds)
@@ -158,14 +161,17 @@ class Connector:
         Raises:
             PollError: nothing is left open then.
         """
-        arrive = partial(_arrive, reach, deadline, turn) if turn else reach
         try:
-            return self._enter_once(login, arrive(), deadline, kind)
+            return self._enter_once(login, reach, deadline, kind, turn)
         except AnotherKindKnown:
-            return self._enter_once(login, arrive(), deadline, kind)
+            return self._enter_once(login, reach, deadline, kind, turn)
 
-    def _enter_once(self, login: Login, sock: socket, deadline: Deadline, kind: type[Entered]) -> Entered:
-        transport = kind(sock, *login.algorithms)
+    def _enter_once(
+        self, login: Login, reach: Callable[[], socket], deadline: Deadline, kind: type[Entered], turn: Turn | None
+    ) -> Entered:
+        transport = kind(_arrive(reach, deadline, turn) if turn else reach(), *login.algorithms)
+        if turn:
+            turn.watch(transport.progress)
         trust = self.host_keys.trust(login)
         try:
             self._prefer_known(transport, trust, deadline)

@@ -3,21 +3,25 @@
 A login costs processor here, and a place among MaxStartups there, from when it is connected. One that has yet to be
 costs nothing, but it can take long: a machine that is gone, or a name server, says nothing until the deadline. So who
 is not connected soon steps aside: others have its slots meanwhile, and once it is connected it goes before whoever has
-not begun.
+not begun. Who is connected and then hears nothing more (a hung PAM, a wedged sshd) costs nothing either, and goes on
+without its slots.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gevent.event import Event
 from gevent.hub import get_hub
 
 KEPT = 0.25
 """Seconds for which slots are kept by who is not connected: more than most round trips."""
+
+PATIENCE = 1.0
+"""Seconds from one look at a login's progress to the next; after the first without any, others have its slots."""
 
 MOST_ASIDE = 1000
 
@@ -84,6 +88,9 @@ class Turn:
     def __init__(self, *slots: Slots) -> None:
         self._slots: Sequence[Slots] = slots
         self._held: list[Slots] = []
+        self._is_aside = False
+        self._timer: Any = None  # gevent has no type for it
+        self._seen: object = None
         self.waited = 0.0
 
     def __enter__(self) -> Self:
@@ -93,32 +100,54 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._come_back()
         self._give()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Have the slots for a moment only, if what is done takes longer; `resume` has them again."""
-        left: list[Slots] = []
-        timer = get_hub().loop.timer(KEPT, KEPT)
-        timer.start(self._step_aside, left)
+        self._every(KEPT, self._step_aside)
         try:
             yield
         finally:
-            timer.stop()
-            timer.close()
-            for slots in left:
-                slots.room += 1
+            self._come_back()
 
     def resume(self, seconds: float | None = None) -> bool:
         """Wait for the slots again if they are not there, for so long at most; return whether they are."""
         return self._take(is_back=True, seconds=seconds)
 
-    def _step_aside(self, left: list[Slots]) -> None:
+    def watch(self, progress: Callable[[], object]) -> None:
+        """Have the slots from now on for as long as what this returns keeps changing."""
+        self._seen = progress()
+        self._every(PATIENCE, self._look, progress)
+
+    def _look(self, progress: Callable[[], object]) -> None:
+        before, self._seen = self._seen, progress()
+        if self._seen == before:
+            self._step_aside()
+
+    def _step_aside(self) -> None:
         if self._held and all(slots.room for slots in self._slots):
-            left += self._slots
+            self._is_aside = True
             for slots in self._slots:
                 slots.room -= 1
             self._give()
+
+    def _come_back(self) -> None:
+        """Be no longer aside, nor step there."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        if self._is_aside:
+            self._is_aside = False
+            for slots in self._slots:
+                slots.room += 1
+
+    def _every(self, seconds: float, act: Callable[..., None], *arguments: object) -> None:
+        self._come_back()
+        self._timer = get_hub().loop.timer(seconds, seconds)
+        self._timer.start(act, *arguments)
 
     def _take(self, is_back: bool, seconds: float | None = None) -> bool:
         began = monotonic()

@@ -122,6 +122,11 @@ class TunedTransport(Transport):
         packetizer: TunedPacketizer = self.packetizer  # type: ignore[assignment]  # the stubs know only paramiko's own
         packetizer.packets_left = most
 
+    def progress(self) -> object:
+        """Return what changes with each word of the other side: the banner, and each packet."""
+        packetizer: TunedPacketizer = self.packetizer  # type: ignore[assignment]
+        return self.has_banner.is_set(), packetizer.packets_left
+
     @property
     def preferred_keys(self) -> tuple[str, ...]:
         """The algorithms of host keys that are offered, the best first; paramiko would add certificates to any."""
