@@ -9,14 +9,14 @@ from math import inf
 from typing import cast
 
 import gevent
-from paramiko.ssh_exception import ChannelException
+from paramiko.ssh_exception import ChannelException, SSHException
 
 from collector import errors
 from collector.config import Hop, Login
 from collector.errors import SOON, Bug, JumpDown, JumpFailed, PollError
 from collector.pause import Pause
 from collector.ssh.dial import connect_to
-from collector.ssh.phase import Deadline, Phase
+from collector.ssh.phase import Deadline, Phase, describe
 from collector.ssh.slots import Slots
 from collector.ssh.trunk import Trunk
 
@@ -26,7 +26,7 @@ MOST_ASIDE = 64
 """Machines behind one jump host that it may be connecting to besides: each is a descriptor of its sshd."""
 
 SUSPECT = 0.3
-"""Seconds without an answer of a jump host that was asked for one, until a poll that is cut off is its failure."""
+"""Seconds without a byte of a jump host, though it was asked for one, until a poll that is cut off is its failure."""
 
 WHY = (
     (re.compile("refused", re.IGNORECASE), errors.ConnectionRefused),
@@ -133,16 +133,21 @@ class Jump:
                 return cast(socket.socket, trunk.open_stream(host, port))
             except ChannelException as refusal:
                 raise self._explained(refusal, host, port) from None
+            except (EOFError, OSError, SSHException) as error:
+                raise JumpDown(f"{self.name}: {describe(error)}") from None
 
     def blame(self, error: PollError) -> PollError:
-        """Return the error to tell of a machine behind it: the jump host's, if that has died or gives no answer."""
+        """Return the error to tell of a machine behind it: the jump host's, if that has died or gives no answer.
+
+        One that was silent until now is asked, and has a moment to answer.
+        """
         if isinstance(error, (JumpFailed, *OWN_WORDS)):
             return error
         for jump in self.hops:
             if not jump.is_up:
                 return JumpDown(jump._why)
-            if jump._trunk is not None and jump._trunk.outbox.unanswered_for > SUSPECT:
-                return JumpDown(f"{jump.name}: no answer for {jump._trunk.outbox.silent_for:.1f} s")
+            if jump._trunk is not None and not jump._trunk.answers(SUSPECT):
+                return JumpDown(f"{jump.name}: no answer for {jump._trunk.outbox.quiet_for:.1f} s")
         return error
 
     def close(self) -> None:

@@ -61,8 +61,10 @@ class Outbox:
         self.has_room = Event()
         self.has_room.set()
         self.is_over = Event()
+        self._has_answer = Event()
+        self._heard_at = monotonic()
         self._unanswered: float | None = None
-        self.asked: float | None = None
+        self._asked: float | None = None
         self._writer = gevent.spawn(self._write)
 
     def send(self, data: bytes) -> int:
@@ -86,7 +88,9 @@ class Outbox:
         except BaseException:
             self.is_over.set()
             raise
-        self._unanswered = self.asked = None
+        self._unanswered = self._asked = None
+        self._heard_at = monotonic()
+        self._has_answer.set()
         if not data:
             self.is_over.set()
         return data
@@ -111,6 +115,25 @@ class Outbox:
         """Whether it is closed, which paramiko asks of what is left when the process ends."""
         return self.is_over.is_set()
 
+    def expect_answer(self) -> None:
+        """Know that the other side has been asked whether it is there."""
+        self._asked = monotonic()
+        self._has_answer.clear()
+
+    def has_answer(self, seconds: float) -> bool:
+        """Wait for a byte of the other side, which is expected, for so long since it was; return whether one came."""
+        return self._has_answer.wait(max(0.0, seconds - self.unanswered_for))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether an answer is expected, and no byte has come since."""
+        return self._asked is not None
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since the last byte came."""
+        return monotonic() - self._heard_at
+
     @property
     def silent_for(self) -> float:
         """Seconds since something was sent after which not one byte has come; 0 if some has."""
@@ -118,8 +141,8 @@ class Outbox:
 
     @property
     def unanswered_for(self) -> float:
-        """Seconds since the other side was asked whether it is there, without a byte since; 0 if it was not."""
-        return 0.0 if self.asked is None else monotonic() - self.asked
+        """Seconds since an answer is expected, without a byte since; 0 if none is."""
+        return 0.0 if self._asked is None else monotonic() - self._asked
 
     def _write(self) -> None:
         try:
@@ -171,9 +194,17 @@ class Trunk(TunedTransport):
         """Whether it can be used, as far as is known here: when a write fails the reader has yet to find out."""
         return self.is_active() and not self.outbox.is_over.is_set()
 
-    def ask(self) -> None:
+    def answers(self, seconds: float) -> bool:
+        """Return whether the jump host is there: it has said something in the last seconds, or does within as many."""
+        if self.outbox.quiet_for <= seconds:
+            return True
+        if not self.outbox.is_asked:
+            self._ask()
+        return self.outbox.has_answer(seconds)
+
+    def _ask(self) -> None:
         """Ask for an answer, whatever it is; a key exchange that is under way is question enough."""
-        self.outbox.asked = monotonic()
+        self.outbox.expect_answer()
         if self.clear_to_send.is_set():
             request = Message()
             request.add_byte(cMSG_GLOBAL_REQUEST)
@@ -186,8 +217,8 @@ class Trunk(TunedTransport):
         while not self.outbox.is_over.wait(LOOK_EVERY):
             if self.outbox.unanswered_for > PATIENCE:
                 self.hang_up()
-            elif self.outbox.silent_for > QUIET and self.outbox.asked is None:
-                self.ask()
+            elif self.outbox.silent_for > QUIET and not self.outbox.is_asked:
+                self._ask()
 
     def _new_channel(self) -> tuple[int, Channel, ThreadEvent]:
         """Do what Transport.open_channel does before it sends, and then would look ten times a second."""

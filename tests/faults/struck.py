@@ -18,12 +18,12 @@ from rig.sshd import Sshd
 from rig.strike import Strike
 from rig.wait import until
 
-from collector.config import Machine
+from collector.config import Hop, Machine
 from collector.polling import man
 from collector.snapshot import Snapshot
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
-from collector.sweep import Post, visit
+from collector.sweep import visit
 
 Way = Literal["up", "down"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -58,11 +58,13 @@ class Seen:
 
 
 class Struck:
-    """One machine behind a proxy of its own."""
+    """One machine behind a proxy of its own; or it is its jump host that is, and of that its own, too."""
 
-    def __init__(self, proxy: Proxy, post: Post) -> None:
+    def __init__(self, proxy: Proxy, machine: Machine, connector: Connector) -> None:
         self._proxy = proxy
-        self._post = post
+        self._machine = machine
+        self._connector = connector
+        self._post = man(machine, connector)
 
     def take(self, blow: Blow) -> Seen:
         """Deal a blow, look, and heal."""
@@ -74,7 +76,7 @@ class Struck:
             strike = replace(strike, byte=way.bytes + strike.byte)
         way.strike = strike
         snapshot = visit(self._post)
-        self._post.session.close()
+        self._hang_up()
         seen = _seen(blow, snapshot)
         seen.went = way.bytes
         try:
@@ -89,29 +91,48 @@ class Struck:
         visit(self._post)
         before = self._proxy.down.bytes
         visit(self._post)
-        self._post.session.close()
+        self._hang_up()
         return self._proxy.down.bytes - before
+
+    def sizes_of_a_login(self) -> dict[Way, int]:
+        """Poll once, and return how many bytes went either way."""
+        before = {way: getattr(self._proxy, way).bytes for way in WAYS}
+        visit(self._post)
+        self._hang_up()
+        return {way: getattr(self._proxy, way).bytes - before[way] for way in WAYS}
 
     def is_well(self) -> bool:
         """Whether the next login works."""
         snapshot = visit(self._post)
-        self._post.session.close()
+        self._hang_up()
         return snapshot.failure is None and not _wrong(snapshot)
+
+    def _hang_up(self) -> None:
+        """Hang up, and forget what a jump host has done, too."""
+        self._post.session.close()
+        if self._machine.jumps:
+            self._connector.assign(())
+            self._connector.add(self._machine)
 
 
 @contextmanager
-def ward(server: Sshd, count: int, **options: Any) -> Iterator[list[Struck]]:
-    """So many machines, which all are one server."""
+def ward(server: Sshd, count: int, behind: Sshd | None = None, **options: Any) -> Iterator[list[Struck]]:
+    """So many machines, which all are one server; or jump hosts, with a machine `behind` each that nobody strikes."""
     with ExitStack() as stack:
         proxies = [stack.enter_context(Proxy(server)) for _ in range(count)]
         known = known_hosts(server.directory / "known_struck", [one.address for one in proxies], server.publics)
-        connector = Connector(Identities(), logins=count)
+        shared = Connector(Identities(), logins=count)
         machines = []
         for number, proxy in enumerate(proxies):
-            there = {**server.login("bash"), "host": proxy.address[0], "port": proxy.address[1]}
+            there: dict[str, Any] = {**server.login("bash"), "known_hosts": (known,)}
+            there |= {"host": proxy.address[0], "port": proxy.address[1]}
+            connector = shared
+            if behind:
+                connector = Connector(Identities(), logins=1)
+                hop = Hop(name=f"hop{number}", login_timeout=LOGIN_TIMEOUT, **there)
+                there = {**behind.login("bash"), "jumps": (hop,)}
             times = {"login_timeout": LOGIN_TIMEOUT, "timeout": TIMEOUT, "name": f"struck{number}"}
-            machine = Machine(**{**OPTIONS, **there, **times, **options, "known_hosts": (known,)})
-            machines.append(Struck(proxy, man(machine, connector)))
+            machines.append(Struck(proxy, Machine(**{**OPTIONS, **times, **there, **options}), connector))
         yield machines
 
 

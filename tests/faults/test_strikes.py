@@ -6,7 +6,7 @@ by holding each: the reasons that a damaged connection may have follow from that
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import pytest
@@ -15,7 +15,7 @@ from rig.strike import KINDS, Strike
 from rig.wait import until
 
 from collector.ssh.transport import TunedTransport
-from faults.struck import WAYS, Blow, Seen, Way, again, deal, size_of_an_answer
+from faults.struck import PATIENT, WAYS, Blow, Seen, Way, again, deal, size_of_an_answer, ward
 
 pytestmark = [pytest.mark.needs("root", "namespaces", "setpriv", "sshd"), pytest.mark.limit(1200)]
 
@@ -162,3 +162,35 @@ def test_every_byte_of_an_answer(shared_sshd: Sshd, every_byte: bool) -> None:
 
     assert len(seen) == len(blows)
     assert not [one for one in seen if one.problems or one.reason not in fitting[one.blow.strike.kind]]
+
+
+def test_every_byte_of_a_jump_hosts_connection(
+    shared_sshd: Sshd, sshd: Callable[..., Sshd], landmarks: Landmarks, every_byte: bool
+) -> None:
+    """A jump host's connection that is struck is its failure, also when it is the login behind it that goes through."""
+    chance, behind = random.Random(0), sshd()
+    with ward(shared_sshd, 1, behind) as (machine,):
+        # No two logins have the same size, and this one must be there before the answer is.
+        sizes = {way: size - 300 for way, size in machine.sizes_of_a_login().items()}
+    places = {way: range(size) if every_byte else chance.sample(range(size), SOME // 2) for way, size in sizes.items()}
+    blows = [
+        Blow(Strike(kind, at, bit=chance.randrange(8)), way) for way in WAYS for at in places[way] for kind in KINDS
+    ]
+    auths = {way: [start for start, phase in landmarks[way] if phase == "auth"] for way in WAYS}
+    # The server has said that it has keys before we say so, and what waits for that is the login.
+    clear = {"up": auths["up"][1], "down": auths["down"][0]}
+
+    def fits(one: Seen) -> bool:
+        blow = one.blow
+        if blow.strike.kind != "corrupt":
+            return one.reason == "jump"
+        # Padding is nobody's, before there are keys. Of a packet whose length is another, what the jump host says when
+        # it is asked whether it is there is some more.
+        spared = {"up"} if blow.strike.byte < clear[blow.way] else set(PHASES) if blow.way == "down" else set()
+        return one.reason in {"jump", *spared}
+
+    seen = deal(shared_sshd, blows, behind=behind, login_timeout=PATIENT)
+
+    assert len(seen) == len(blows)
+    told = [f"{one.blow}: {one.reason}: {one.text} {one.problems}" for one in seen if one.problems or not fits(one)]
+    assert not told, "\n".join(told)
