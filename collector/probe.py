@@ -51,6 +51,9 @@ RUN = "set -f;IFS=;eval $1"
 """Runs the program that is the first argument: without splitting fields, or eval would lose blanks of it."""
 SHA256 = hashlib.sha256(PROGRAM.encode()).hexdigest()
 
+READY = re.compile(rb"^(?P<token>\S+) (?P<line>(READY|UNFIT)( .*)?)\n", re.MULTILINE)
+"""What a probe says of itself. A pattern with the token in it would be compiled, and cached, for each login."""
+
 
 def forced_command(files: Iterable[str]) -> str:
     """Return the command for authorized_keys, which lets the key read these files and do nothing else."""
@@ -99,8 +102,8 @@ def compose(token: str) -> bytes:
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
     """Return the line with which the probe says whether it can work, without the token; None while there is none."""
-    match = re.search(rb"^%s ((READY|UNFIT)( .*)?)\n" % token.encode(), said, re.MULTILINE)
-    return match[1] if match else None
+    wanted = token.encode()
+    return next((match["line"] for match in READY.finditer(said) if match["token"] == wanted), None)
 
 
 def read_ready(line: bytes) -> Ready:
