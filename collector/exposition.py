@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from collector.config import Machine
-from collector.metric import NONE, Counter, Gauge, Metric, Sample, Samples, Shape
+from collector.metric import NONE, Counter, Gauge, Metric, Samples, Series, Shape, shape_of
 from collector.snapshot import Block, Fleet, Lines, Standing
 from collector.turns import give_way
 
@@ -65,42 +65,47 @@ OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *P
 """The labels of these series, which a machine's own `labels` may not use."""
 
 
-def own_samples(standing: Standing) -> Iterator[Sample]:
-    """Yield what is known of a machine besides what it says."""
+def own_samples(standing: Standing) -> Samples:
+    """Return what is known of a machine besides what it says."""
+    series, values = zip(*_known(standing), strict=True)
+    return Samples(shape_of(series), values)
+
+
+def _known(standing: Standing) -> Iterator[tuple[Series, float]]:
     snapshot = standing.snapshot
-    yield UP(float(standing.up))
-    yield POLLS(float(standing.polls))
-    yield LOGINS(float(standing.logins))
+    yield (UP, ()), float(standing.up)
+    yield (POLLS, ()), float(standing.polls)
+    yield (LOGINS, ()), float(standing.logins)
     if snapshot and snapshot.failure:
-        yield FAILURE_INFO(1.0, snapshot.failure.reason)
+        yield (FAILURE_INFO, (snapshot.failure.reason,)), 1.0
     for reason, count in sorted(standing.failures.items()):
-        yield FAILURES(float(count), reason)
+        yield (FAILURES, (reason,)), float(count)
     if standing.login_seconds is not None:
-        yield LOGIN_DURATION(standing.login_seconds)
+        yield (LOGIN_DURATION, ()), standing.login_seconds
     if standing.last_success is not None:
-        yield LAST_SUCCESS(standing.last_success)
+        yield (LAST_SUCCESS, ()), standing.last_success
     if standing.backoff is not None:
-        yield BACKOFF(standing.backoff)
+        yield (BACKOFF, ()), standing.backoff
     if standing.ready is not None:
-        yield PROBE_INFO(1.0, standing.ready.sha256, standing.ready.mode)
+        yield (PROBE_INFO, (standing.ready.sha256, standing.ready.mode)), 1.0
     if standing.agreement is not None:
-        yield SESSION_INFO(1.0, *standing.agreement)
+        yield (SESSION_INFO, standing.agreement), 1.0
     if standing.certificate_expiry is not None:
-        yield CERTIFICATE_EXPIRY(standing.certificate_expiry)
+        yield (CERTIFICATE_EXPIRY, ()), standing.certificate_expiry
     if snapshot is None:
         return
-    yield POLL_DURATION(snapshot.seconds)
+    yield (POLL_DURATION, ()), snapshot.seconds
     if snapshot.clock_offset is not None and snapshot.clock_offset_error is not None:
-        yield CLOCK_OFFSET(snapshot.clock_offset)
-        yield CLOCK_OFFSET_ERROR(snapshot.clock_offset_error)
+        yield (CLOCK_OFFSET, ()), snapshot.clock_offset
+        yield (CLOCK_OFFSET_ERROR, ()), snapshot.clock_offset_error
     for gatherer, problem in snapshot.gathered:
-        yield GATHER_SUCCESS(float(problem is None), gatherer)
+        yield (GATHER_SUCCESS, (gatherer,)), float(problem is None)
 
 
 def render(standing: Standing) -> Block:
     """Render one machine's lines; those of values that are as they were are taken over from its last block."""
     block, snapshot = standing.block, standing.snapshot
-    own, said = Samples.of(own_samples(standing)), snapshot.samples if snapshot else NONE
+    own, said = own_samples(standing), snapshot.samples if snapshot else NONE
     if block is None:
         return Block(_rendered(standing.machine, own), _rendered(standing.machine, said))
     # Of ssh_up, which has none but the machine's.
@@ -157,14 +162,20 @@ def escape(value: str) -> str:
 
 def number(value: float) -> str:
     """Render a value as Go does, with an exponent from a million on: 8.2e+09, +Inf, NaN."""
-    text = repr(value)
     if -inf < value < 1e6:
-        return text
-    whole, dot, fraction = text.partition(".")
-    if dot and len(whole) > 6:
-        digits = (whole + fraction).rstrip("0")
-        return f"{digits[0]}.{digits[1:]}{EXPONENTS[len(whole)]}" if len(digits) > 1 else digits + EXPONENTS[len(whole)]
-    return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)
+        return repr(value)
+    # Sizes are whole numbers, whose digits are there sooner by themselves.
+    if 1e6 <= value < 1e15 and (whole := int(value)) == value:
+        digits = str(whole)
+        exponent = EXPONENTS[len(digits)]
+    else:
+        text = repr(value)
+        before, dot, after = text.partition(".")
+        if not dot or len(before) < 7:
+            return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)
+        digits, exponent = before + after, EXPONENTS[len(before)]
+    digits = digits.rstrip("0")
+    return f"{digits[0]}.{digits[1:]}{exponent}" if len(digits) > 1 else digits + exponent
 
 
 def header(metric: Metric, openmetrics: bool) -> str:

@@ -123,9 +123,10 @@ class Samples:
     def of(cls, samples: Iterable[Sample]) -> Self:
         """Take in single samples. Raises ValueError if a series is there twice."""
         found = tuple(samples)
-        return cls(
-            shape_of(tuple([(metric, labels) for metric, labels, _ in found])), tuple([value for _, _, value in found])
-        )
+        if not found:
+            return cls(shape_of(()), ())
+        metrics, labels, values = zip(*found, strict=True)
+        return cls(shape_of(tuple(zip(metrics, labels, strict=True))), values)
 
     def __iter__(self) -> Iterator[Sample]:
         for (metric, labels), value in zip(self.shape.series, self.values, strict=True):

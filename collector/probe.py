@@ -10,7 +10,6 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files as package_files
 from typing import NamedTuple
 
@@ -74,8 +73,7 @@ class Ready(NamedTuple):
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer of the probe.
 
     `clock` is the machine's clock in seconds since the epoch, `clock_error` how far off its reading can be (0.5 where

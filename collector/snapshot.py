@@ -29,8 +29,7 @@ class Gathered(NamedTuple):
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What one poll of one machine said; never changed once made.
 
     Times in seconds: `at` is the collector's wall clock at the end of the poll, `seconds` the poll's duration (waiting

@@ -101,7 +101,7 @@ def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
     by_shape: dict[Shape, list[tuple[Machine, Samples]]] = {}
     for standing in fleet:
         said = standing.snapshot.samples if standing.snapshot else NONE
-        for samples in (Samples.of(own_samples(standing)), said):
+        for samples in (own_samples(standing), said):
             by_shape.setdefault(samples.shape, []).append((standing.machine, samples))
     registry = CollectorRegistry()
     registry.register(Oracle(chain.from_iterable(by_shape.values())))

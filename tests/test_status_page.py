@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,7 @@ def test_a_machine_that_goes_down_turns_red_in_place(browser: webdriver.Chrome) 
         until(lambda: is_reddish(colour(browser, "ssh3")) and colour(browser, "ssh3") != calm, "the row is red")
         assert not is_reddish(colour(browser, "ssh2"))
 
-        fleet["ssh3"].snapshot = replace(UP, at=1002.0)
+        fleet["ssh3"].snapshot = UP._replace(at=1002.0)
         wait_for_states(browser, up)
         until(lambda: colour(browser, "ssh3") == calm, "the row is calm again")
         assert was_not_loaded_again(browser)
@@ -207,7 +206,7 @@ def test_what_machines_say_is_never_run(browser: webdriver.Chrome, evil: str) ->
     with serving(fleet) as server:
         visit(browser, server)
         assert evil == find(browser, "#machines [data-slot=name]").text
-        fleet[evil].snapshot = replace(DOWN, failure=Failure("closed", evil))
+        fleet[evil].snapshot = DOWN._replace(failure=Failure("closed", evil))
         wait_for_states(browser, {evil: "down"})
         assert evil in find(browser, "#machines .why").text
         assert browser.execute_script("return window.evil") is None
@@ -251,7 +250,7 @@ def test_a_slow_collector_is_asked_one_thing_at_a_time(browser: webdriver.Chrome
 def test_it_fits_the_window(browser: webdriver.Chrome, width: int) -> None:
     """Nothing has to be scrolled sideways to, not even on a telephone."""
     fleet = all_up("a-machine-with-a-rather-long-name.example.net", "ssh1")
-    fleet["ssh1"].snapshot = replace(DOWN, failure=Failure("closed", "x" * 300))
+    fleet["ssh1"].snapshot = DOWN._replace(failure=Failure("closed", "x" * 300))
     with serving(fleet) as server:
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
