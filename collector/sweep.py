@@ -13,6 +13,7 @@ from time import monotonic, time
 
 import gevent
 
+from collector.crew import Crew
 from collector.errors import Bug, JumpDown, PollError, drop_frames
 from collector.exposition import render
 from collector.gather import Reader
@@ -165,7 +166,7 @@ class Sweep:
         self._on_figures = on_figures
         self._on_missed = on_missed
         self._posts: list[Post] = []
-        self._greenlets: set[gevent.Greenlet[..., None]] = set()
+        self._crew = Crew()
         self._under_way: set[Figures] = set()
         self._begun = 0
         self._reported = 0
@@ -192,17 +193,12 @@ class Sweep:
 
     def stop(self) -> None:
         """End every poll that is under way, and hand out no more."""
-        gevent.killall(list(self._greenlets))
+        self._crew.stop()
 
     def _start(self, moments: list[tuple[float, Post]]) -> None:
         if moments:
             self._begun += 1
-            self._spawn(self._hand_out, sorted(moments, key=lambda moment: moment[0]), self._begun)
-
-    def _spawn(self, call: Callable[..., None], *arguments: object) -> None:
-        greenlet = gevent.spawn(call, *arguments)
-        self._greenlets.add(greenlet)
-        greenlet.rawlink(self._greenlets.discard)
+            self._crew.begin(self._hand_out, sorted(moments, key=lambda moment: moment[0]), self._begun)
 
     def _hand_out(self, moments: list[tuple[float, Post]], number: int) -> None:
         figures = Figures(self.interval, number)
@@ -230,7 +226,7 @@ class Sweep:
         elif not post.pause.is_on:
             post.is_busy = True
             figures.unfinished += 1
-            self._spawn(self._poll, post, due, figures)
+            self._crew.begin(self._poll, post, due, figures)
 
     def _poll(self, post: Post, due: float, figures: Figures) -> None:
         try:

@@ -42,6 +42,9 @@ def where(one: "Greenlet[..., object]") -> str:
     return " ".join(told)
 
 
+IDLE = "_work _wait"
+"""Where those of a crew are that wait for a job; how many that are is by chance."""
+
 GARBAGE: Counter[str] = Counter(garbage=0)
 """Objects that only the garbage collector has freed, since the start."""
 
@@ -55,7 +58,8 @@ def look(connection: socket.socket, _: object) -> None:
     """Count what is alive."""
     gc.collect()
     found = gc.get_objects()
-    counts = Counter(f"greenlets in {where(one)}" for one in found if isinstance(one, Greenlet) and one.gr_frame)
+    places = [where(one) for one in found if isinstance(one, Greenlet) and one.gr_frame]
+    counts = Counter(f"greenlets in {place}" for place in places if place != IDLE)
     counts["transports"] = sum(issubclass(type(one), Transport) for one in found)  # isinstance would count proxies
     connection.sendall(json.dumps({**counts, **GARBAGE}).encode() + b"\n")
 
