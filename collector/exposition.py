@@ -4,6 +4,7 @@
 a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import inf
@@ -68,7 +69,7 @@ OWN_LABELS = frozenset({"instance", *FAILURES.labels, *GATHER_SUCCESS.labels, *P
 def own_samples(standing: Standing) -> Samples:
     """Return what is known of a machine besides what it says."""
     series, values = zip(*_known(standing), strict=True)
-    return Samples(shape_of(series), values)
+    return Samples(shape_of(series), array("d", values))
 
 
 def _known(standing: Standing) -> Iterator[tuple[Series, float]]:
@@ -117,8 +118,6 @@ def _amended(machine: Machine, now: Samples, before: Lines, plain: str) -> Lines
     """Render the lines whose values are not as they were; `plain` are the labels of a series that has none itself."""
     if before.shape is not now.shape:
         return _rendered(machine, now)
-    if now.values == before.values and all(now.values):
-        return before
     rests, labelled = before.rests.copy(), now.shape.labelled
     for place, (new, old) in enumerate(zip(now.values, before.values, strict=True)):
         # 0.0 == -0.0, and they are written differently.

@@ -2,6 +2,7 @@
 
 import math
 import pkgutil
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,9 +46,10 @@ class Reader:
                 found.append(parse(gatherer, texts))
             except ParseError as error:
                 problems[gatherer.name] = str(error)
-        samples = Samples(
-            joined(tuple([one.shape for one in found])), tuple([value for one in found for value in one.values])
-        )
+        values = array("d")
+        for one in found:
+            values += one.values
+        samples = Samples(joined(tuple([one.shape for one in found])), values)
         if not problems:
             return samples, self._all_well
         return samples, tuple([Gathered(name, problems.get(name)) for name, _ in self._all_well])

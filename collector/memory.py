@@ -5,7 +5,7 @@ import gc
 
 import gevent
 
-TIDY_EVERY = 0.1
+TIDY_EVERY = 0.25
 """Seconds between two looks for garbage among what is new."""
 
 COLLECT = (10_000, 10, 36_000)

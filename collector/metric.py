@@ -8,6 +8,7 @@ CPU(12.5, "0", "user")                       # Sample(CPU, ("0", "user"), 12.5)
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Self
@@ -111,11 +112,15 @@ def joined(shapes: tuple[Shape, ...]) -> Shape:
 
 
 class Samples:
-    """Some samples, as compact as can be: their `shape`, and the `values` in the same order."""
+    """Some samples, as compact as can be: their `shape`, and the `values` in the same order.
+
+    An array has its numbers side by side. Single ones of a machine that was last looked at many others ago are each a
+    miss of the processor's cache.
+    """
 
     __slots__ = ("shape", "values")
 
-    def __init__(self, shape: Shape, values: tuple[float, ...]) -> None:
+    def __init__(self, shape: Shape, values: "array[float]") -> None:
         self.shape = shape
         self.values = values
 
@@ -124,9 +129,9 @@ class Samples:
         """Take in single samples. Raises ValueError if a series is there twice."""
         found = tuple(samples)
         if not found:
-            return cls(shape_of(()), ())
+            return cls(shape_of(()), array("d"))
         metrics, labels, values = zip(*found, strict=True)
-        return cls(shape_of(tuple(zip(metrics, labels, strict=True))), values)
+        return cls(shape_of(tuple(zip(metrics, labels, strict=True))), array("d", values))
 
     def __iter__(self) -> Iterator[Sample]:
         for (metric, labels), value in zip(self.shape.series, self.values, strict=True):
@@ -136,5 +141,5 @@ class Samples:
         return len(self.values)
 
 
-NONE = Samples(shape_of(()), ())
+NONE = Samples.of(())
 """No sample."""

@@ -1,5 +1,6 @@
 """What is known of each machine: the latest snapshot, and what has been counted since the start."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class Lines(NamedTuple):
     """
 
     shape: Shape
-    values: tuple[float, ...]
+    values: "array[float]"
     rests: list[str]
 
 

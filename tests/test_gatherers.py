@@ -15,7 +15,7 @@ from collector.errors import ParseError
 from collector.exposition import header, label_text, number
 from collector.gather import GATHERERS, Gatherer, reader
 from collector.gather import parse as parse_all
-from collector.gatherers.memory import gauge_of
+from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
 from collector.metric import Metric, Sample
 from collector.probe import read_clock
 
@@ -171,12 +171,22 @@ def test_memory_names_parentheses_as_the_agent_does() -> None:
 
 @pytest.mark.limit(20)
 def test_memory_passes_over_names_that_are_too_long() -> None:
-    """A name of 200 kB, which would take minutes to match, costs no time and becomes no series."""
-    text = f"{'a' * 200_000}!: 1 kB\n{'b' * 200_000}: 1 kB\nMemFree: 1 kB\n"
+    """A name of 2 or 200 kB, which could take minutes to match, costs no time and becomes no series."""
+    for size in (1_000, 200_000):
+        text = f"{'a' * size}!: 1 kB\n{'b' * size}: 1 kB\nMemFree: 1 kB\n"
 
-    samples = parse(GATHERERS["memory"], said("memory", text))
+        samples = parse(GATHERERS["memory"], said("memory", text))
 
-    assert ["node_memory_MemFree_bytes"] == [sample.metric.name for sample in samples]
+        assert ["node_memory_MemFree_bytes"] == [sample.metric.name for sample in samples]
+
+
+def test_memory_keeps_few_ways_to_read() -> None:
+    """A machine that sends texts of ever other lengths leaves few plans behind, and the others are read as before."""
+    for size in range(300):
+        parse(GATHERERS["memory"], said("memory", f"MemFree: {'1' * (1 + size % 20)} kB\n{'x' * (size // 20)}: 1 kB\n"))
+
+    assert len(LATEST) <= MOST_LATEST
+    assert [sample.value for sample in parse(GATHERERS["memory"], said("memory", "MemFree: 2 kB\n"))] == [2048.0]
 
 
 def test_one_failure_takes_nothing_from_the_others() -> None:
