@@ -8,7 +8,7 @@ import gevent
 TIDY_EVERY = 0.25
 """Seconds between two looks for garbage among what is new."""
 
-COLLECT = (10_000, 10, 36_000)
+COLLECT = (10_000, 10, 14_400)
 """Thresholds of the garbage collector (gc.set_threshold).
 
 Neither a poll nor a login leaves anything to it, so it need not look at what has been there for long: that takes half a
