@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import gevent
-
 from collector import gather
 from collector.config import Config, Machine
 from collector.pause import Pause
@@ -13,7 +11,7 @@ from collector.session import Session
 from collector.snapshot import Fleet, Standing
 from collector.ssh.connector import Connector
 from collector.sweep import Figures, Post, Sweep, place
-from collector.turns import count
+from collector.turns import count, give_way
 
 AT_A_TIME = 100
 """Machines that are set up before other greenlets run."""
@@ -59,7 +57,7 @@ class Polling:
         for number, machine in enumerate(config.machines):
             posts[machine.name] = self._post(machine)
             if number % AT_A_TIME == 0:
-                gevent.sleep(0)
+                give_way()
         for name, post in self._posts.items():
             if posts.get(name) is not post:
                 post.is_gone = True

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-import gevent
-
 from collector.errors import PollError
 from collector.snapshot import Fleet, Snapshot, Standing
+from collector.turns import give_way
 from collector.web import human
 
 MOST = 200
@@ -155,7 +154,7 @@ class Overview:
         rows = []
         for place, standing in enumerate(self._by_name(fleet)):
             if place % CHUNK == CHUNK - 1:
-                gevent.sleep(0)
+                give_way()
             known = self._rows.get(standing)
             if known is None or known.snapshot is not standing.snapshot or known.place != place:
                 known = self._rows[standing] = row(standing, place)
@@ -211,7 +210,7 @@ class View(NamedTuple):
 def view(overview: Overview, fleet: Fleet, query: Query, now: float) -> View:
     """Look at the fleet. `now` is the collector's wall clock in seconds."""
     rows = overview.rows(fleet)
-    gevent.sleep(0)
+    give_way()
     states = Counter(row.state for row in rows)
     reasons = Counter(row.reason for row in rows if row.reason)
     matching = query.select(rows)

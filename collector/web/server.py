@@ -29,6 +29,7 @@ from gevent.pool import Group
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.ssl import SSLSocket
 
+from collector.turns import give_way
 from collector.web.guard import Application, Guard
 from collector.web.protection import Protection
 from collector.web.request import MOST_HEADERS, MOST_LINE, Refusal, Request, parse_line
@@ -235,7 +236,7 @@ class Connection(WSGIHandler):
                 self.server.sends(self, data)
             for start in range(0, len(data), PIECE):
                 self.socket.sendall(memoryview(data)[start : start + PIECE])
-                gevent.sleep(0)
+                give_way()
         except OSError:
             raise Gone from None
 
@@ -268,7 +269,7 @@ class Connection(WSGIHandler):
                 self.socket.settimeout(None)
                 self.socket.shutdown(socket.SHUT_WR)
                 while self.socket.recv(65536):
-                    gevent.sleep(0)
+                    give_way()
         except (Gone, OSError):
             pass
 
