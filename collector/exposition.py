@@ -179,12 +179,13 @@ def number(value: float) -> str:
 
 def header(metric: Metric, openmetrics: bool) -> str:
     """Render the HELP and TYPE lines of a family; in OpenMetrics a counter's family has its name without `_total`."""
-    name = metric.name
+    name, kind = metric.name, metric.kind
     help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         help = help.replace('"', r"\"")
-        name = name.removesuffix("_total") if metric.kind == "counter" else name
-    return f"# HELP {name} {help}\n# TYPE {name} {metric.kind}\n"
+        name = name.removesuffix("_total") if kind == "counter" else name
+        kind = "unknown" if kind == "untyped" else kind
+    return f"# HELP {name} {help}\n# TYPE {name} {kind}\n"
 
 
 AT_A_TIME = 250

@@ -14,16 +14,21 @@ from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
 from collector.snapshot import Gathered
 
+MOST_SERIES = 10_000
+"""Series of one gatherer: those of 1,000 processors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
 
-    `parse` takes the text of each of the `files`. `labels` are the names of the labels that its metrics have.
+    `parse` takes the text of each of the `files`, which may be empty for those that are `optional`. `labels` are the
+    names of the labels that its metrics have.
     """
 
     name: str
     files: tuple[str, ...]
+    optional: frozenset[str]
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
 
@@ -69,7 +74,7 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
     """
     read = [texts[file] for file in gatherer.files]
     for file, text in zip(gatherer.files, read, strict=True):
-        if not text:
+        if not text and file not in gatherer.optional:
             raise ParseError(f"{gatherer.name}: {file} is missing, empty or not readable")
     try:
         found = gatherer.parse(*read)
@@ -80,9 +85,11 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
 
 
 def _checked(samples: Samples) -> Samples:
-    """Return samples; ValueError for what would spoil the page: none at all, or a value that is no number."""
+    """Return samples; ValueError for what would spoil the page: none at all, too many, or a value that is no number."""
     if not samples.values:
         raise ValueError("no sample")
+    if len(samples) > MOST_SERIES:
+        raise ValueError(f"more than {MOST_SERIES} series")
     # A sum of many finite numbers may be infinite, but one of them all is not finite if one is not.
     if not math.isfinite(sum(samples.values)) and not all(map(math.isfinite, samples.values)):
         raise ValueError("not a finite number")
@@ -92,7 +99,8 @@ def _checked(samples: Samples) -> Samples:
 def _gatherer(name: str, module: ModuleType) -> Gatherer:
     metrics = [value for value in vars(module).values() if isinstance(value, Metric)]
     labels = frozenset(label for metric in metrics for label in metric.labels)
-    return Gatherer(name, module.FILES, labels, module.parse)
+    optional = frozenset(getattr(module, "OPTIONAL", ()))
+    return Gatherer(name, module.FILES, optional, labels, module.parse)
 
 
 GATHERERS: Mapping[str, Gatherer] = {

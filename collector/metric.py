@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Metric:
-    """A metric family: `name` and `help` as exposed, the names of its `labels`, its `kind` (`gauge` or `counter`)."""
+    """A metric family: `name` and `help` as exposed, the names of its `labels`, and its `kind` in the text format."""
 
     __slots__ = ("help", "labels", "name")
     kind: ClassVar[str]
@@ -60,6 +60,13 @@ class Counter(Metric):
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total: {name!r}")
         super().__init__(name, help, *labels)
+
+
+class Untyped(Metric):
+    """A value of which node_exporter does not say whether it only grows."""
+
+    __slots__ = ()
+    kind = "untyped"
 
 
 class Sample(NamedTuple):

@@ -1,7 +1,7 @@
 """The page: byte for byte what prometheus_client makes of the same samples, and what promtool and its parsers take."""
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UnknownMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -22,7 +22,7 @@ from collector import exposition
 from collector.config import Machine
 from collector.exposition import number, own_labels, own_samples, render
 from collector.gather import GATHERERS, parse
-from collector.metric import NONE, SHAPES, Counter, Gauge, Metric, Sample, Samples, Shape
+from collector.metric import NONE, SHAPES, Counter, Gauge, Metric, Sample, Samples, Shape, Untyped
 from collector.probe import Ready
 from collector.snapshot import Failure, Fleet, Gathered, Snapshot, Standing
 from collector.ssh.transport import Agreement
@@ -32,6 +32,7 @@ OPTIONS = {"port": 22, "user": "u", "key_file": Path("k"), "known_hosts": (Path(
 TIMES = {"interval": 15.0, "interval_text": "15s", "timeout": 10.0, "login_timeout": 30.0}
 AGREED = Agreement("curve25519-sha256", "aes128-gcm@openssh.com", "ssh-ed25519", 'Odd "server"\\')
 FORCED = Ready("bash", "forced", "0" * 64, ())
+FAULTS = Untyped("node_vmstat_pgfault", "Faults.")
 CPU = Counter("node_cpu_seconds_total", 'Seconds of each "mode",\nby \\cpu.', "cpu", "mode")
 
 
@@ -43,7 +44,7 @@ def machine(name: str = "ssh0", **labels: str) -> Machine:
 def fleet() -> Fleet:
     """Three machines: one up with all it says, one down after it was up, one not yet polled."""
     memory = parse(GATHERERS["memory"], {"/proc/meminfo": Path("/proc/meminfo").read_text()})
-    extra = (CPU(1.5, "0", "user"), CPU(2e9, "0", 'odd "mode"\\\n'))
+    extra = (CPU(1.5, "0", "user"), CPU(2e9, "0", 'odd "mode"\\\n'), FAULTS(7.0))
     gathered = (Gathered("memory", None), Gathered("load", "no"))
     up = Snapshot(1e9, 0.25, Samples.of([*memory, *extra]), -0.5, 0.001, gathered)
     down = Snapshot(1e9, 0.5, failure=Failure("timeout", "too late"))
@@ -92,8 +93,12 @@ class Oracle(Collector):
 
     @staticmethod
     def _family(metric: Metric) -> Family:
-        kind = CounterMetricFamily if isinstance(metric, Counter) else GaugeMetricFamily
-        return kind(metric.name, metric.help)
+        kinds: dict[str, Callable[[str, str], Family]] = {
+            "counter": CounterMetricFamily,
+            "gauge": GaugeMetricFamily,
+            "untyped": UnknownMetricFamily,
+        }
+        return kinds[metric.kind](metric.name, metric.help)
 
 
 def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:

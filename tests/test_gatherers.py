@@ -1,10 +1,12 @@
 """The gatherers, each against what real machines said, against nonsense, and against anything.
 
 A fixture, fixtures/<gatherer>/<system>.txt, is what the machine said, a line `--- metrics ---`, and the exposition
-expected, which `pytest --regen` writes.
+expected, which `pytest --regen` writes. Where a gatherer reads several files, `--- FILE ---` stands before each that
+the machine has.
 """
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, Gatherer, reader
+from collector.gather import GATHERERS, MOST_SERIES, Gatherer, reader
 from collector.gather import parse as parse_all
 from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
 from collector.metric import Metric, Sample
@@ -21,6 +23,7 @@ from collector.probe import read_clock
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CUT = "--- metrics ---\n"
+HEAD = re.compile(r"^--- (/\S+) ---\n", re.MULTILINE)
 CASES = [path for name in GATHERERS for path in sorted((FIXTURES / name).glob("*.txt"))]
 
 MALFORMED = {
@@ -49,6 +52,19 @@ def said(name: str, text: str) -> dict[str, str]:
     return dict.fromkeys(GATHERERS[name].files, text)
 
 
+def fixture(name: str, text: str) -> dict[str, str]:
+    """What the machine of a fixture says: the text of each file."""
+    if name == "time":
+        return said(name, read_clock(text)[0])
+    before, *parts = HEAD.split(text)
+    if not parts:
+        return said(name, text)
+    assert not before
+    texts = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert texts.keys() <= set(GATHERERS[name].files)
+    return dict.fromkeys(GATHERERS[name].files, "") | texts
+
+
 def parse(gatherer: Gatherer, texts: dict[str, str]) -> tuple[Sample, ...]:
     """The samples of an answer, one by one."""
     return tuple(parse_all(gatherer, texts))
@@ -67,9 +83,8 @@ def exposition(samples: tuple[Sample, ...]) -> str:
 def test_fixture(path: Path, regen: bool) -> None:
     """What a real machine said becomes exactly the metrics that stand below it."""
     text, cut, expected = path.read_text().partition(CUT)
-    text = read_clock(text)[0] if path.parent.name == "time" else text
 
-    actual = exposition(parse(GATHERERS[path.parent.name], said(path.parent.name, text)))
+    actual = exposition(parse(GATHERERS[path.parent.name], fixture(path.parent.name, text)))
 
     if regen:
         path.write_text(path.read_text().partition(CUT)[0] + CUT + actual)
@@ -111,7 +126,7 @@ def test_total(name: str, data: st.DataObject) -> None:
         return
 
     assert all(math.isfinite(sample.value) for sample in samples)
-    assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= 100
+    assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= MOST_SERIES
 
 
 FIELDS = st.tuples(

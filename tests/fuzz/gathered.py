@@ -9,16 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from collector.config import Machine
 from collector.errors import ParseError
 from collector.exposition import header, render
-from collector.gather import GATHERERS, parse
+from collector.gather import GATHERERS, MOST_SERIES, parse
 from collector.metric import Samples
 from collector.probe import CLOCK, SEPARATOR, read_clock
 from collector.snapshot import Snapshot, Standing
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CUT = "--- metrics ---\n"
-
-MOST_SERIES = 100
-"""Series that a machine may make of one gatherer."""
 
 LONGEST = 320
 """Characters that a ParseError may have."""
