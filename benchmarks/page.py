@@ -32,7 +32,7 @@ from benchmarks.growth import COLLECTOR
 from benchmarks.table import table
 from collector import exposition, memory
 from collector.config import Machine
-from collector.gather import Reader
+from collector.gather import Gathering
 from collector.probe import CLOCK
 from collector.snapshot import Fleet, Snapshot
 from collector.telemetry import Telemetry
@@ -119,12 +119,12 @@ def measure(machines: int, rounds: int, core: int) -> list[Row]:
 def made(machines: int) -> Fleet:
     """Return machines that were polled a few times."""
     fleet, answers = Fleet(map(machine, range(machines))), Answers()
-    readers = {standing.machine.name: Reader(GATHER) for standing in fleet}
+    gatherings = {standing.machine.name: Gathering(GATHER) for standing in fleet}
     for number in range(1, POLLS + 1):
         for standing in random.sample(list(fleet), machines):
             clock, texts = answers()
             said = {file.decode(): text.decode().replace("\x1e", "\n") for file, text in texts.items()}
-            samples, gathered = readers[standing.machine.name].read({CLOCK: clock.decode(), **said})
+            samples, gathered = gatherings[standing.machine.name].read({CLOCK: clock.decode(), **said})
             standing.snapshot = Snapshot(float(clock), random.random() / 100, samples, 0.0, 0.001, gathered)
             standing.polls = number
             standing.block = exposition.render(standing)

@@ -3,16 +3,23 @@
 import math
 import pkgutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from time import monotonic
 from types import ModuleType
 
 from collector import gatherers
 from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
+from collector.probe import CLOCK
 from collector.snapshot import Gathered
+
+SELDOM = 600.0
+"""Seconds from one time to the next that a machine is asked for what hardly ever changes, or was not there."""
+
+NO_FILE = "/dev/null"
 
 MOST_SERIES = 10_000
 """Series of one gatherer: those of 1,000 processors."""
@@ -23,41 +30,55 @@ class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
 
     `parse` takes the text of each of the `files`, which may be empty for those that are `optional`. `labels` are the
-    names of the labels that its metrics have.
+    names of the labels that its metrics have. What it reads hardly ever changes if it `is_seldom` read.
     """
 
     name: str
     files: tuple[str, ...]
     optional: frozenset[str]
+    is_seldom: bool
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
 
 
+Result = Samples | str
+"""What a gatherer made of an answer: samples, or why it has none."""
+
+
 class Reader:
-    """Parses answers by the gatherers of these names."""
+    """Parses answers by the gatherers of these names; `files` are those that all of them read."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._gatherers = [GATHERERS[name] for name in names]
-        self._all_well = tuple([Gathered(gatherer.name, None) for gatherer in self._gatherers])
+    def __init__(self, names: Sequence[str]) -> None:
+        self.gatherers = [GATHERERS[name] for name in names]
+        self.files = files(names)
+        self._all_well = tuple([Gathered(gatherer.name, None) for gatherer in self.gatherers])
 
-    def read(self, texts: Mapping[str, str]) -> tuple[Samples, tuple[Gathered, ...]]:
-        """Parse the text of each file: the samples of all gatherers, and how each of them fared.
+    def read(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
+        """Parse the text of each file by each gatherer, but for those whose result is `kept`.
 
         One that fails takes nothing from the others.
         """
-        found, problems = [], {}
-        for gatherer in self._gatherers:
+        results: list[Result] = []
+        for gatherer in self.gatherers:
             try:
-                found.append(parse(gatherer, texts))
+                results.append(kept[gatherer.name] if gatherer.name in kept else parse(gatherer, texts))
             except ParseError as error:
-                problems[gatherer.name] = str(error)
+                results.append(str(error))
+        return results
+
+    def join(self, results: list[Result]) -> tuple[Samples, tuple[Gathered, ...]]:
+        """Return the samples of all gatherers, and how each of them fared."""
+        found = [result for result in results if isinstance(result, Samples)]
         values = array("d")
         for one in found:
             values += one.values
         samples = Samples(joined(tuple([one.shape for one in found])), values)
-        if not problems:
+        if len(found) == len(results):
             return samples, self._all_well
-        return samples, tuple([Gathered(name, problems.get(name)) for name, _ in self._all_well])
+        problems = [None if isinstance(result, Samples) else result for result in results]
+        return samples, tuple(
+            [Gathered(gatherer.name, problem) for gatherer, problem in zip(self.gatherers, problems, strict=True)]
+        )
 
 
 @lru_cache
@@ -66,13 +87,60 @@ def reader(names: tuple[str, ...]) -> Reader:
     return Reader(names)
 
 
+class Gathering:
+    """What one machine is asked for, and what is made of its answers.
+
+    Gatherers of what hardly ever changes, and of what the machine does not have, are asked for when a session begins
+    and from then on every `SELDOM` seconds. In between what they last said stands.
+    """
+
+    __slots__ = ("_due", "_files", "_is_whole", "_kept", "_reader")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._reader = reader(names)
+        self._files = self._reader.files
+        self._kept: dict[str, Result] = {}
+        self._is_whole = False
+        self._due = 0.0
+
+    def wanted(self, begins: bool) -> tuple[str, ...]:
+        """Return the files to ask for next, the same object while they are the same; a session `begins` with all."""
+        if begins or (self._kept and monotonic() >= self._due):
+            self._is_whole = True
+            self._kept = {}
+            self._files = self._reader.files
+        return self._files
+
+    def read(self, texts: Mapping[str, str]) -> tuple[Samples, tuple[Gathered, ...]]:
+        """Parse the text of each file that was asked for: the samples of all gatherers, and how each of them fared."""
+        results = self._reader.read(texts, self._kept)
+        if self._is_whole:
+            self._learn(texts, results)
+        return self._reader.join(results)
+
+    def _learn(self, texts: Mapping[str, str], results: list[Result]) -> None:
+        """Keep what need not be asked for again soon."""
+        self._is_whole = False
+        files: list[str] = []
+        for gatherer, result in zip(self._reader.gatherers, results, strict=True):
+            there = [file for file in gatherer.files if texts[file]]
+            if gatherer.is_seldom or not there:
+                self._kept[gatherer.name] = result
+            else:
+                files += there
+        if self._kept:
+            # To ask for no file would be to ask for those of the time before.
+            self._files = tuple(dict.fromkeys(files if set(files) - {CLOCK} else [*files, NO_FILE]))
+            self._due = monotonic() + SELDOM
+
+
 def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
     """Return one gatherer's samples from the text of each file.
 
     Raises:
         ParseError: a file is missing or empty, or is not what the gatherer knows; the text says which, and shows it.
     """
-    read = [texts[file] for file in gatherer.files]
+    read = [texts.get(file, "") for file in gatherer.files]
     for file, text in zip(gatherer.files, read, strict=True):
         if not text and file not in gatherer.optional:
             raise ParseError(f"{gatherer.name}: {file} is missing, empty or not readable")
@@ -100,7 +168,7 @@ def _gatherer(name: str, module: ModuleType) -> Gatherer:
     metrics = [value for value in vars(module).values() if isinstance(value, Metric)]
     labels = frozenset(label for metric in metrics for label in metric.labels)
     optional = frozenset(getattr(module, "OPTIONAL", ()))
-    return Gatherer(name, module.FILES, optional, labels, module.parse)
+    return Gatherer(name, module.FILES, optional, getattr(module, "SELDOM", False), labels, module.parse)
 
 
 GATHERERS: Mapping[str, Gatherer] = {

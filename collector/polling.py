@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from collector import gather
 from collector.config import Config, Machine
+from collector.gather import Gathering
 from collector.pause import Pause
 from collector.schedule import Schedule, Steady
 from collector.session import Session
@@ -22,10 +22,11 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     connector.add(machine)
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
     trusted = connector.host_keys.trust(machine).state
-    session = Session(machine, connector.connect, slot, gather.files(machine.gather), blame=blame, trusted=trusted)
+    gathering = Gathering(machine.gather)
+    session = Session(machine, connector.connect, slot, gathering.wanted, blame=blame, trusted=trusted)
     pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)
-    return Post(standing or Standing(machine), session, gather.reader(machine.gather), pause, at, expiry)
+    return Post(standing or Standing(machine), session, gathering, pause, at, expiry)
 
 
 class Polling:

@@ -1,6 +1,6 @@
 """Session: one machine's login, kept from poll to poll."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, time
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class Session:
         machine: where, and how long things may take.
         connect: logs in.
         slot: makes the turn of each login, which waits while too many others are under way.
-        files: what to read in each poll.
+        wanted: returns the files to read in the next poll; it is told whether that is the first of a session.
         blame: says whose fault an error is.
         trusted: of Pause.
 
@@ -63,7 +63,7 @@ class Session:
         machine: Machine,
         connect: Connect,
         slot: Callable[[], Turn],
-        files: Sequence[str],
+        wanted: Callable[[bool], tuple[str, ...]],
         *,
         blame: Blame = lambda error: error,
         trusted: Callable[[], object] = lambda: None,
@@ -71,7 +71,8 @@ class Session:
         self._machine = machine
         self._connect = connect
         self._slot = slot
-        self._files = files
+        self._wanted = wanted
+        self._asked: tuple[str, ...] = ()
         self._blame = blame
         self._renewal = Renewal(machine, self._log_in_anew, trusted)
         self._connection: Connection | None = None
@@ -167,7 +168,10 @@ class Session:
         assert connection is not None
         self._number += 1
         said = bytearray()
-        question = probe.ask(self._number, self._files if self._number == 1 else ())
+        before, self._asked = self._asked, self._wanted(self._number == 1)
+        # The probe knows what it was asked for before.
+        is_the_same = self._asked is before and self._number > 1
+        question = probe.ask(self._number, () if is_the_same else self._asked)
         sent, started = time(), monotonic()
         try:
             with Deadline(self._machine.timeout).during(POLL):
@@ -181,7 +185,7 @@ class Session:
                 raise _DeadBeforeAnswer(*error.args) from error
             raise
         round_trip = connection.received_at - started
-        return Reading(probe.split(said, self._token, self._number, self._files), sent, round_trip)
+        return Reading(probe.split(said, self._token, self._number, self._asked), sent, round_trip)
 
     def release(self) -> None:
         """Let a renewal be tried that was to wait: somebody has reloaded the configuration."""

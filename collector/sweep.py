@@ -16,7 +16,7 @@ import gevent
 from collector.crew import Crew
 from collector.errors import Bug, JumpDown, PollError, drop_frames
 from collector.exposition import render
-from collector.gather import Reader
+from collector.gather import Gathering
 from collector.pause import Pause
 from collector.session import Session
 from collector.snapshot import Failure, Snapshot, Standing
@@ -49,7 +49,7 @@ class Post:
 
     standing: Standing
     session: Session
-    reader: Reader
+    gathering: Gathering
     pause: Pause
     offset: float
     expiry: Callable[[], float | None] = lambda: None
@@ -70,7 +70,7 @@ def visit(post: Post) -> Snapshot:
     started = monotonic()
     try:
         reading = session.poll()
-        samples, gathered = post.reader.read(reading.answer.texts)
+        samples, gathered = post.gathering.read(reading.answer.texts)
     except PollError as error:
         post.pause.lengthen(error)
         failure = Failure(error.reason, str(error), isinstance(error, JumpDown))

@@ -7,19 +7,23 @@ the machine has.
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector import gather
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, MOST_SERIES, Gatherer, reader
+from collector.gather import GATHERERS, MOST_SERIES, Gatherer, Gathering
 from collector.gather import parse as parse_all
 from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
-from collector.metric import Metric, Sample
+from collector.metric import Metric, Sample, Samples
 from collector.probe import read_clock
+from collector.snapshot import Gathered
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CUT = "--- metrics ---\n"
@@ -160,7 +164,7 @@ def test_machines_of_one_kind_share_their_shape() -> None:
         {"clock": f"{n}", "/proc/loadavg": f"{n} 2 3 4/5 6", "/proc/meminfo": f"A: {n} kB\nB: 2\n"} for n in (1, 20)
     ]
 
-    one, two = (reader(("time", "memory", "load")).read(said)[0] for said in texts)
+    one, two = (Gathering(("time", "memory", "load")).read(said)[0] for said in texts)
 
     assert one.shape is two.shape
     assert one.values != two.values
@@ -208,7 +212,7 @@ def test_one_failure_takes_nothing_from_the_others() -> None:
     """When one gatherer cannot parse, the others' samples are all there and it is named."""
     texts = {"clock": "1.5", "/proc/loadavg": "1 2 3 4/5 6", "/proc/meminfo": "garbage"}
 
-    samples, gathered = reader(("time", "memory", "load")).read(texts)
+    samples, gathered = Gathering(("time", "memory", "load")).read(texts)
 
     assert [sample.metric.name for sample in samples] == [
         "node_time_seconds",
@@ -221,3 +225,71 @@ def test_one_failure_takes_nothing_from_the_others() -> None:
         ("memory", False),
         ("load", True),
     ]
+
+
+SAID = {"clock": "1.5", "/proc/loadavg": "1 2 3 4/5 6", "/proc/meminfo": "MemFree: 5 kB\n"}
+
+
+def problems(read: tuple[Samples, tuple[Gathered, ...]]) -> dict[str, str | None]:
+    """What each gatherer's problem is."""
+    return dict(read[1])
+
+
+def test_what_is_there_is_asked_for_again_and_again() -> None:
+    """The list of files is one and the same from poll to poll, which saves sending it."""
+    gathering = Gathering(("time", "memory", "load"))
+
+    for begins in (True, False, False, True):
+        wanted = gathering.wanted(begins)
+        gathering.read(SAID)
+        assert wanted == ("clock", "/proc/meminfo", "/proc/loadavg")
+        assert gathering.wanted(False) is wanted
+
+
+def test_what_a_machine_does_not_have_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not there is asked for when a session begins, and seldom from then on; it is told all the time."""
+    gathering = Gathering(("time", "memory", "load"))
+    gathering.wanted(True)
+
+    first = gathering.read(SAID | {"/proc/loadavg": ""})
+    second = gathering.wanted(False), gathering.read({"clock": "2.5", "/proc/meminfo": "MemFree: 6 kB\n"})
+
+    assert second[0] == ("clock", "/proc/meminfo")
+    for found in (first, second[1]):
+        assert problems(found) == {"time": None, "memory": None, "load": problems(first)["load"]}
+        assert "missing" in str(problems(first)["load"])
+    assert [sample.value for sample in second[1][0]] == [2.5, 6 * 1024]
+    monkeypatch.setattr(gather, "monotonic", lambda: monotonic() + gather.SELDOM)
+    assert "/proc/loadavg" in gathering.wanted(False)
+    assert problems(gathering.read(SAID)) == dict.fromkeys(("time", "memory", "load"))
+    assert "/proc/loadavg" in gathering.wanted(False)
+
+
+def test_what_cannot_be_parsed_is_asked_for_again() -> None:
+    """Nonsense may be another in the next poll."""
+    gathering = Gathering(("memory", "load"))
+    gathering.wanted(True)
+
+    gathering.read(SAID | {"/proc/meminfo": "garbage"})
+
+    assert "/proc/meminfo" in gathering.wanted(False)
+    assert problems(gathering.read(SAID)) == {"memory": None, "load": None}
+
+
+def test_what_hardly_ever_changes_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gatherer that is seldom read has the samples of then in each poll, until it is due or a session begins."""
+    seldom = {**GATHERERS, "load": replace(GATHERERS["load"], is_seldom=True)}
+    monkeypatch.setattr(gather, "GATHERERS", seldom)
+    gather.reader.cache_clear()
+    gathering = Gathering(("time", "load"))
+    gathering.wanted(True)
+
+    first, _ = gathering.read(SAID)
+    assert "/proc/loadavg" not in gathering.wanted(False)
+    second, gathered = gathering.read({"clock": "2.5", "/dev/null": ""})
+
+    assert [sample.value for sample in first] == [1.5, 1, 2, 3]
+    assert [sample.value for sample in second] == [2.5, 1, 2, 3]
+    assert dict(gathered) == {"time": None, "load": None}
+    assert gathering.wanted(True) == ("clock", "/proc/loadavg")
+    gather.reader.cache_clear()

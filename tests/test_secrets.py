@@ -26,7 +26,7 @@ from rig.wait import until
 from collector import exposition
 from collector.config import IdentityFiles, Machine, load
 from collector.errors import ConfigError, PollError
-from collector.gather import Reader
+from collector.gather import Gathering
 from collector.logs import FORMATS
 from collector.polling import man
 from collector.ssh.connector import Connector
@@ -237,7 +237,7 @@ def test_no_object_shows_a_secret(
         planted.look("\n".join(str(one) for one in held if type(one).__module__.startswith("collector")))
         planted.look(str(exposition.render(post.standing)))
 
-        post.reader = cast(Reader, None)
+        post.gathering = cast(Gathering, None)
         tell(post.standing, visit(post))
         assert "bug while polling" in caplog.text
 

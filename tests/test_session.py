@@ -19,7 +19,7 @@ from rig.wait import until
 
 from collector import errors
 from collector.config import Hop, Machine
-from collector.gather import Reader
+from collector.gather import Gathering
 from collector.pause import Pause
 from collector.polling import man
 from collector.ssh.connector import Connector
@@ -191,7 +191,7 @@ def test_bug(post: Callable[..., Post], login: Callable[..., Login], caplog: pyt
     """What is no failure of the other side is a bug: logged with its traceback, and the poll has a reason still."""
     with SshServer(shell()) as server:
         made = post(login(server))
-        made.reader = cast(Reader, None)
+        made.gathering = cast(Gathering, None)
 
         assert reason(made) == "bug"
         assert "AttributeError" in caplog.text
