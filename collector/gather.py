@@ -30,13 +30,15 @@ class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
 
     `parse` takes the text of each of the `files`, which may be empty for those that are `optional`. `labels` are the
-    names of the labels that its metrics have. What it reads hardly ever changes if it `is_seldom` read.
+    names of the labels that its metrics have. What it reads hardly ever changes if it `is_seldom` read. Those `in_node`
+    are what node_exporter gives by default.
     """
 
     name: str
     files: tuple[str, ...]
     optional: frozenset[str]
     is_seldom: bool
+    in_node: bool
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
 
@@ -168,13 +170,20 @@ def _gatherer(name: str, module: ModuleType) -> Gatherer:
     metrics = [value for value in vars(module).values() if isinstance(value, Metric)]
     labels = frozenset(label for metric in metrics for label in metric.labels)
     optional = frozenset(getattr(module, "OPTIONAL", ()))
-    return Gatherer(name, module.FILES, optional, getattr(module, "SELDOM", False), labels, module.parse)
+    is_seldom, in_node = getattr(module, "SELDOM", False), not getattr(module, "ONLY_IF_ASKED", False)
+    return Gatherer(name, module.FILES, optional, is_seldom, in_node, labels, module.parse)
 
 
 GATHERERS: Mapping[str, Gatherer] = {
     name: _gatherer(name, import_module(f"{gatherers.__name__}.{name}"))
     for _, name, _ in pkgutil.iter_modules(gatherers.__path__)
 }
+
+SETS: Mapping[str, tuple[str, ...]] = {
+    "node": tuple([name for name, gatherer in GATHERERS.items() if gatherer.in_node]),
+    "all": tuple(GATHERERS),
+}
+"""What one word stands for."""
 
 
 def files(names: Iterable[str]) -> tuple[str, ...]:

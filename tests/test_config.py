@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FIXTURES = Path(__file__).parent / "fixtures" / "config"
 BAD = sorted(FIXTURES.glob("bad-*.ini"))
 
-GATHERERS = ("time", "memory", "load")
+GATHERERS: Mapping[str, tuple[str, ...]] = {"time": (), "memory": (), "load": ("mode",)}
 RESERVED = ("gatherer", "reason")
 
 PIECES = (
@@ -399,6 +399,52 @@ def test_byte_order_mark_and_line_ends(write: Write, mark: bytes, end: bytes) ->
     """Files of any editor are good: with a byte order mark or not, and with any line ends."""
     text = mark + end.join([b"[web1]", b"host = 192.0.2.10", b"gather = time,", b"  load", b""])
     assert ("192.0.2.10", ("time", "load")) == (one(write(text)).host, one(write(text)).gather)
+
+
+SETS = {"few": ("time", "load"), "all": tuple(GATHERERS)}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("few", ("time", "load")),
+        ("few, memory", ("time", "load", "memory")),
+        ("few, +memory", ("time", "load", "memory")),
+        ("all, -load", ("time", "memory")),
+        ("load, few, all", ("load", "time", "memory")),
+        ("all, -few, load", ("memory", "load")),
+    ],
+)
+def test_sets_of_gatherers(words: str, expected: tuple[str, ...], write: Write) -> None:
+    """A word can stand for several gatherers, and one with a minus takes away what it stands for."""
+    assert expected == one(write(f"[web1]\nhost = 192.0.2.10\ngather = {words}\n"), sets=SETS).gather
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-load, all", "'-load' takes away what is not there; write it behind what has it"),
+        ("all, -load, -load", "'-load' is there twice; take one away"),
+        ("time, -all", "nothing is left; name a gatherer"),
+        ("fwe", "unknown gatherer 'fwe'; did you mean few?"),
+        ("all, -laod", "unknown gatherer 'laod'; did you mean load?"),
+        ("all, +", "unknown gatherer ''; there are: all, few, load, memory, time"),
+    ],
+)
+def test_bad_sets_of_gatherers(words: str, expected: str, write: Write) -> None:
+    """Words that make no sense are refused, with what to write instead."""
+    path = write(f"[web1]\nhost = 192.0.2.10\ngather = {words}\n")
+
+    assert problems(path, sets=SETS) == [f"{path}:3: [web1] gather: {expected}"]
+
+
+def test_labels_of_what_is_gathered(write: Write) -> None:
+    """A machine's labels may not be those of its gatherers, and may be those of others."""
+    path = write("[defaults]\nlabels = mode=fast\n[a]\nhost = h\ngather = time\n[b]\nhost = h\n[c]\nhost = h\n")
+
+    (told,) = problems(path)
+
+    assert told == f"{path}:2: [defaults] labels: 'mode' is a label of what the gatherer load yields; choose another"
 
 
 def test_lists_over_lines(write: Write) -> None:

@@ -285,6 +285,6 @@ def test_secret_in_the_wrong_place_is_not_repeated(planted: Planted, tmp_path: P
     for text in (lines, files):
         path.write_text("\n".join(("[web1]", "host = 192.0.2.1", f"key_file = {planted.key}", *text)))
         with pytest.raises(ConfigError) as caught:
-            load(path, gatherers=("time", "memory", "load"))
+            load(path, gatherers={"time": (), "memory": (), "load": ()})
         assert len(caught.value.problems) >= 2
         planted.look(str(caught.value))

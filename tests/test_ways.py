@@ -1,6 +1,6 @@
 """`jump`: from the text to the hosts on the way to each machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from collector.config import Config, Hop, load
 from collector.errors import ConfigError
 
-GATHERERS = ("time", "memory", "load")
+GATHERERS: Mapping[str, tuple[str, ...]] = {"time": (), "memory": (), "load": ()}
 
 Write = Callable[..., Path]
 

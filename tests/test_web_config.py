@@ -232,7 +232,8 @@ def test_web_config_is_relative_to_the_ini(pems: Path, tmp_path: Path) -> None:
         files = f"key_file = {tmp_path}/key\nknown_hosts = {tmp_path}/known_hosts\n"
         ini.write_text(f"[collector]\nweb_config = {text}\n[web1]\nhost = 192.0.2.10\nuser = u\n{files}")
         assert (
-            tmp_path / "web.yml" == load_ini(ini, gatherers=("time", "memory", "load"), credentials=tmp_path).web_config
+            tmp_path / "web.yml"
+            == load_ini(ini, gatherers={"time": (), "memory": (), "load": ()}, credentials=tmp_path).web_config
         )
 
 

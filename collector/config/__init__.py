@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from collector.config import web
@@ -73,7 +74,8 @@ def find(argument: str | None) -> Path:
 def load(
     path: Path,
     *,
-    gatherers: Collection[str],
+    gatherers: Mapping[str, Collection[str]],
+    sets: Mapping[str, Collection[str]] = MappingProxyType({}),
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
     identity_problem: IdentityProblem | None = None,
@@ -81,19 +83,21 @@ def load(
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
-    `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
-    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
+    `gather =` may name `gatherers`, and `sets` of them by one word; `labels =` may not name `reserved_labels`, nor what
+    stands with a gatherer, the labels of its series. `credential:NAME` is a file in the folder `credentials`
+    ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
     key is pinned; they are not read here, but `identity_problem` may read a key and what goes with it, and say which
     option is wrong, and what.
     """
     problems: Problems = []
+    words = {**{name: (name,) for name in gatherers}, **sets}
     files, collector = _read_all(path, credentials, problems)
     web_files = _check_web_config(collector, problems)
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
     settled: dict[str, Settings] = {}
     for file, sections in files.items():
-        converters = machine_converters(file.parent, gatherers, reserved_labels, credentials)
+        converters = machine_converters(file.parent, words, reserved_labels, credentials)
         shared = {option: converter for option, converter in converters.items() if option != "host"}
         defaults = inherited | _settle_all(("defaults", "DEFAULT"), sections, shared, problems)
         if file == path:
@@ -101,8 +105,9 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
+            _check_labels(settings, gatherers, problems)
             settled.setdefault(section.place.section, settings)
-    converters = machine_converters(path.parent, gatherers, reserved_labels, credentials)
+    converters = machine_converters(path.parent, words, reserved_labels, credentials)
     ask_ssh_config = partial(_ask_ssh_config, converters=converters, texts=SshConfigs().texts, problems=problems)
     ways = Ways(settled, ask_ssh_config, problems)
     machines = _machines(ways, known_hosts_needed, identity_problem, problems)
@@ -239,6 +244,14 @@ def _check_machine(place: Place, settings: Settings, problems: Problems) -> None
     else:
         text = f"{timeout.text} is more than the interval, {_origin(interval)}; write {interval.text} or less"
         problems.append((timeout.place("timeout"), text))
+
+
+def _check_labels(settings: Settings, gatherers: Mapping[str, Collection[str]], problems: Problems) -> None:
+    """Note labels that the series of the machine's gatherers have too."""
+    for name, _ in settings["labels"].value or ():
+        if owner := next((one for one in settings["gather"].value or () if name in gatherers[one]), ""):
+            text = f"{quoted(name)} is a label of what the gatherer {owner} yields; choose another"
+            problems.append((settings["labels"].place("labels"), text))
 
 
 def _origin(setting: Setting) -> str:

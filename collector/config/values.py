@@ -59,7 +59,10 @@ def collector_converters(folder: Path, credentials: Path | None) -> Converters:
 
 
 def machine_converters(
-    folder: Path, gatherers: Collection[str], reserved_labels: Collection[str], credentials: Path | None
+    folder: Path,
+    gatherers: Mapping[str, Collection[str]],
+    reserved_labels: Collection[str],
+    credentials: Path | None,
 ) -> Converters:
     """Return the options of a machine in a file of `folder`."""
     path = partial(file_path, folder=folder, credentials=credentials)
@@ -165,14 +168,28 @@ def max_age(text: str) -> float | None:
     return None if text.lower() == "none" else duration(text, 1, 365 * DAY)
 
 
-def gather(text: str, gatherers: Collection[str]) -> tuple[str, ...]:
-    """Return names of `gatherers`, each once, at least one."""
-    names = items(text)
-    if unknown := next((name for name in names if name not in gatherers), ""):
-        raise ValueError(f"unknown gatherer {quoted(unknown)}; {nearest(unknown, gatherers)}")
-    if twice := next((name for name in names if names.count(name) > 1), ""):
+def gather(text: str, gatherers: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """Return the gatherers, each once, at least one, of words like `node, -hwmon, +systemd`.
+
+    A word stands for several `gatherers` or for one, which are added (`+` may be left out) or taken away.
+    """
+    words = items(text)
+    if twice := next((word for word in words if words.count(word) > 1), ""):
         raise ValueError(f"{quoted(twice)} is there twice; take one away")
-    return names
+    chosen: dict[str, None] = {}
+    for word in words:
+        name = word.lstrip("+-")
+        if name not in gatherers:
+            raise ValueError(f"unknown gatherer {quoted(name)}; {nearest(name, gatherers)}")
+        if not word.startswith("-"):
+            chosen |= dict.fromkeys(gatherers[name])
+        elif gone := chosen.keys() & gatherers[name]:
+            chosen = {one: None for one in chosen if one not in gone}
+        else:
+            raise ValueError(f"{quoted(word)} takes away what is not there; write it behind what has it")
+    if not chosen:
+        raise ValueError("nothing is left; name a gatherer")
+    return tuple(chosen)
 
 
 def labels(text: str, reserved: Collection[str]) -> tuple[tuple[str, str], ...]:
