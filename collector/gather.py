@@ -9,11 +9,12 @@ from functools import lru_cache
 from importlib import import_module
 from time import monotonic
 from types import ModuleType
+from typing import Any
 
 from collector import gatherers
 from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
-from collector.probe import CLOCK
+from collector.probe import CLOCK, matches
 from collector.snapshot import Gathered
 
 SELDOM = 600.0
@@ -29,9 +30,10 @@ MOST_SERIES = 10_000
 class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
 
-    `parse` takes the text of each of the `files`, which may be empty for those that are `optional`. `labels` are the
-    names of the labels that its metrics have. What it reads hardly ever changes if it `is_seldom` read. Those `in_node`
-    are what node_exporter gives by default.
+    `parse` takes the text of each of the `files`, or where there is a `*` in its name the texts of all that match, by
+    their names; either may be empty for those that are `optional`. `labels` are the names of the labels that its
+    metrics have. What it reads hardly ever changes if it `is_seldom` read. Those `in_node` are what node_exporter gives
+    by default.
     """
 
     name: str
@@ -142,10 +144,12 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
     Raises:
         ParseError: a file is missing or empty, or is not what the gatherer knows; the text says which, and shows it.
     """
-    read = [texts.get(file, "") for file in gatherer.files]
-    for file, text in zip(gatherer.files, read, strict=True):
+    read: list[Any] = []
+    for file in gatherer.files:
+        text = texts.get(file, "")
         if not text and file not in gatherer.optional:
             raise ParseError(f"{gatherer.name}: {file} is missing, empty or not readable")
+        read.append(matches(text) if "*" in file else text)
     try:
         found = gatherer.parse(*read)
         return _checked(found if isinstance(found, Samples) else Samples.of(found))

@@ -33,6 +33,7 @@ MOST_READY = 4096
 
 SEPARATOR = b"\x1d"
 NEWLINE = "\x1e"
+MATCH = "\x1c"
 
 
 def _program() -> str:
@@ -153,6 +154,11 @@ def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str
     for name, part in zip(names, parts, strict=False):
         texts[name] = part.decode("utf-8", "replace").replace(NEWLINE, "\n")
     return Answer(seconds, error, texts)
+
+
+def matches(text: str) -> dict[str, str]:
+    """Return the text of each file that matches a name with a `*`, by its name."""
+    return {name: content for match in text.split(MATCH)[1:] for name, _, content in [match.partition("\n")]}
 
 
 def read_clock(text: str) -> tuple[str, float, float]:

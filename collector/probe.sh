@@ -5,12 +5,14 @@
 # args: PROBE sent TOKEN           sent by the collector at a login; PROBE is this text
 #       PROBE forced SHA256 FILES  forced by a line of authorized_keys: reads these files and no others
 # in:   : collector-probe TOKEN     forced only: the greeting, with 16 hexadecimal digits; what comes before is ignored
-#       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored
+#       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored.
+#                              A FILE with a * in it stands for all that match
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
 #       TOKEN UNFIT SYSTEM     there is no /proc
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> TOKEN NUMBER
 #
 # <GS> is \035. In a TEXT \036 stands for each newline: bash writes its output line by line, and one line is one packet.
+# The TEXT of a FILE with a * is <FS> NAME <RS> TEXT for each that can be read; <FS> is \034, and <RS> is \036.
 #
 # A forced probe is one line of authorized_keys: inside double quotes, which dropbear does not unescape and asyncssh does,
 # and inside single quotes, which fish and csh read in their own ways. So there is no quote, no ! and no backslash in the
@@ -29,7 +31,7 @@ if [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && [ -w /dev/null ] && 
 fi
 
 # Some servers and shells have halved the backslashes, once or twice; after three rounds there are none left with anybody.
-chars=\\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.
+chars=\\\\\\\\034\\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.
 for round in 1 2 3; do
     if [ ${#BASH_VERSION} -gt 0 ]; then printf -v chars %b $chars; else chars=$(printf %b $chars); fi
 done
@@ -37,6 +39,8 @@ take() {
     char=${chars%${chars#?}}
     chars=${chars#?}
 }
+take
+fs=$char
 take
 gs=$char
 take
@@ -91,6 +95,20 @@ else
     }
 fi
 
+# each PATTERN: the names and texts of the files that match in $text.
+each() {
+    found=
+    set +f
+    for one in $1; do
+        set -f
+        [ -r $one ] || continue
+        slurp $one
+        found=$found$fs$one$rs$text
+    done
+    set -f
+    text=$found
+}
+
 # now: the clock in $now, seconds since the epoch.
 if [ ${#EPOCHREALTIME} -gt 0 ]; then
     now() { now=$EPOCHREALTIME; }
@@ -122,7 +140,7 @@ while IFS=$sp read -r number wanted; do
     fi
     answer=
     for file; do
-        slurp $file
+        case $file in *[*]*) each $file ;; *) slurp $file ;; esac
         answer=$answer$gs$text
     done
     eval $mend

@@ -107,6 +107,29 @@ def test_answers(name: str) -> None:
         assert answer.texts["/proc/not/there"] == ""
 
 
+@pytest.mark.needs("bash", "dash", "busybox")
+@pytest.mark.parametrize("name", SHELLS)
+def test_names_with_a_star(name: str, tmp_path: Path) -> None:
+    """In every shell a name with a star stands for all files that match and can be read, whatever they are called."""
+    texts = {"a1": "one\n", "a 2": "two\nlines\n", "a*": "", "a;$(id)": "without an end", "b": "no\n"}
+    for file, content in texts.items():
+        tmp_path.joinpath(file).write_text(content)
+    tmp_path.joinpath("a-folder").mkdir()
+    argv, environment, kind = SHELLS[name]
+    star, nothing = f"{tmp_path}/a*", f"{tmp_path}/*/*/c"
+
+    with shell(argv, environment, without_bash=kind == "sh") as (one, _):
+        answers = [one.ask(1, (probe.CLOCK, star, nothing, "/proc/loadavg")), one.ask(2, (probe.CLOCK, star))]
+
+    for answer in answers:
+        found = {Path(path).name: content for path, content in probe.matches(answer.texts[star]).items()}
+        assert {file: content.rstrip("\n") for file, content in found.items() if file != "a-folder"} == {
+            file: content.rstrip("\n") for file, content in texts.items() if file != "b"
+        }
+    assert answers[0].texts[nothing] == ""
+    assert len(answers[0].texts["/proc/loadavg"].split()) == 5
+
+
 @pytest.mark.needs("root", "unshare", "setpriv", "bash", "dash", "busybox")
 @pytest.mark.parametrize("without_bash", [False, True], ids=["bash", "sh"])
 @pytest.mark.parametrize("name", HARSH)
@@ -234,4 +257,4 @@ def test_the_program_is_one_word_to_every_shell() -> None:
     """Between single quotes, inside the double quotes of authorized_keys, nothing is special to any shell or server."""
     assert re.findall(r"""['"!\n\r]|[^ -~]""", probe.PROGRAM) == []
     # Eight of them can be halved twice.
-    assert re.findall(r"\\+", probe.PROGRAM) == ["\\" * 8] * 5
+    assert re.findall(r"\\+", probe.PROGRAM) == ["\\" * 8] * 6
