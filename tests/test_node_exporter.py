@@ -1,0 +1,140 @@
+"""Our series beside those of a real node_exporter on the same machine: names, types, labels and values.
+
+It is asked before and after the poll: what it has of a counter lies on both sides of what we have, and so does a gauge
+that stood still. What differs for a reason is in a table of docs/node_exporter.md, and nothing else may.
+"""
+
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rig.needs import program
+from rig.polls import poll
+from rig.sshd import Sshd
+from rig.wait import until
+
+from collector.gather import SETS
+
+pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "sshd", "prometheus-node-exporter")
+
+PAGE = Path(__file__).parents[1] / "docs/node_exporter.md"
+EXPLAINED = re.findall(r"^\| `(node_\S+)` \|", PAGE.read_text(), re.MULTILINE)
+"""Names of families, or patterns, that may differ."""
+
+MOVES = 0.25
+"""The share by which a gauge that moved meanwhile may lie beside both values, and half of a second if it is a time."""
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Each series of a machine, and the type of each family by its name."""
+
+    values: dict[tuple[str, Labels], float]
+    types: dict[str, str]
+
+    def labels(self, name: str) -> set[Labels]:
+        """The labels of each series of a family."""
+        return {labels for family, labels in self.values if family == name}
+
+
+def read(text: str) -> Page:
+    """Read what node_exporter says."""
+    page = Page({}, {})
+    for family in text_string_to_metric_families(text):
+        for name, labels, value, *_ in family.samples:
+            if name.startswith("node_"):
+                page.types[name] = {"unknown": "untyped"}.get(family.type, family.type)
+                page.values[name, tuple(sorted(labels.items()))] = value
+    return page
+
+
+@pytest.fixture(scope="module")
+def exporter() -> Iterator[Callable[[], Page]]:
+    """Asks a node_exporter that runs here."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [program("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+    with subprocess.Popen(argv) as process:
+
+        def ask() -> Page:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+                return read(answer.read().decode())
+
+        def answers() -> bool:
+            with suppress(OSError):
+                return bool(ask())
+            return False
+
+        until(answers, "node_exporter answers")
+        yield ask
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def pages(shared_sshd: Sshd, exporter: Callable[[], Page]) -> tuple[Page, Page, Page]:
+    """What node_exporter says, what we have from a poll after that, and what node_exporter says then."""
+    before = exporter()
+    standing = poll(shared_sshd.login("bash"), gather=SETS["node"])
+    after = exporter()
+    assert standing.snapshot is not None
+    ours = Page({}, {})
+    for metric, labels, value in standing.snapshot.samples:
+        ours.types[metric.name] = metric.kind
+        ours.values[metric.name, tuple(sorted(zip(metric.labels, labels, strict=True)))] = value
+    return before, ours, after
+
+
+def is_explained(name: str) -> bool:
+    """Whether the page says why a family differs."""
+    return any(fnmatch(name, pattern) for pattern in EXPLAINED)
+
+
+def test_names_and_types(pages: tuple[Page, Page, Page]) -> None:
+    """Each family of ours is one of node_exporter's, and of the same type."""
+    before, ours, _ = pages
+
+    assert len(ours.types) > 50
+    assert {
+        (name, kind, before.types.get(name))
+        for name, kind in ours.types.items()
+        if before.types.get(name) != kind and not is_explained(name)
+    } == set()
+
+
+def test_labels(pages: tuple[Page, Page, Page]) -> None:
+    """Each family that both have has the same series, unless some came or went meanwhile."""
+    before, ours, after = pages
+
+    for name in ours.types.keys() & before.types.keys():
+        if not is_explained(name):
+            assert ours.labels(name) >= before.labels(name) & after.labels(name), name
+            assert ours.labels(name) <= before.labels(name) | after.labels(name), name
+
+
+def test_values(pages: tuple[Page, Page, Page]) -> None:
+    """Each value of ours lies between node_exporter's, or near them where it moves."""
+    before, ours, after = pages
+    both = ours.values.keys() & before.values.keys() & after.values.keys()
+
+    assert len(both) > 50
+    told = []
+    for name, labels in both:
+        low, high = sorted((before.values[name, labels], after.values[name, labels]))
+        value = ours.values[name, labels]
+        if ours.types[name] != "counter" and low != high:
+            slack = MOVES * max(abs(low), abs(high)) + 0.5
+            low, high = low - slack, high + slack
+        if not low <= value <= high and not is_explained(name):
+            told.append(f"{name}{dict(labels)}: {value} is not in {low} … {high}")
+    assert not told, "\n".join(told)
