@@ -51,7 +51,7 @@ def line(public: str) -> str:
 def remark(standing: Standing) -> str | None:
     """Return what is to be said of a machine's line in authorized_keys, if anything."""
     ready = standing.ready
-    if ready is None or ready.mode == probe.SENT or (ready.sha256, ready.files) == (probe.SHA256, FILES):
+    if ready is None or ready.mode == probe.SENT or (ready.sha256, ready.files) == (probe.program(FILES).sha256, FILES):
         return None
     missing = [file for file in gather.files(standing.machine.gather) if file not in (*ready.files, probe.CLOCK)]
     lacks = f" and may not read {', '.join(missing)}" if missing else ""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from collector import gather, probe
 from collector.config import Config, Machine
 from collector.gather import Gathering
 from collector.pause import Pause
@@ -22,8 +23,8 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     connector.add(machine)
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
     trusted = connector.host_keys.trust(machine).state
-    gathering = Gathering(machine.gather)
-    session = Session(machine, connector.connect, slot, gathering.wanted, blame=blame, trusted=trusted)
+    gathering, program = Gathering(machine.gather), probe.program(gather.files(machine.gather))
+    session = Session(machine, connector.connect, slot, program, gathering.wanted, blame=blame, trusted=trusted)
     pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)
     return Post(standing or Standing(machine), session, gathering, pause, at, expiry)

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib.resources import files as package_files
 from typing import NamedTuple
 
@@ -36,20 +37,35 @@ NEWLINE = "\x1e"
 MATCH = "\x1c"
 
 
-def _program() -> str:
-    """Return probe.sh as one line, without comments: it goes over the wire at every login, and into authorized_keys."""
+PART = re.compile(r"^# part for (?P<files>\S+)\n(?P<text>.*?)^# end of part\n", re.MULTILINE | re.DOTALL)
+"""A part of probe.sh that is there for files whose names have such a thing in them."""
+
+
+class Program(NamedTuple):
+    """A probe: its text, which is one line, and the digest of that."""
+
+    text: str
+    sha256: str
+
+
+@lru_cache
+def program(files: tuple[str, ...] = ()) -> Program:
+    """Return the probe that can read these files, with nothing in it that only others want.
+
+    It goes over the wire at every login, and into a line of authorized_keys, which may not be long.
+    """
     text = package_files("collector").joinpath("probe.sh").read_text(encoding="ascii")
+    text = PART.sub(lambda part: part["text"] if any(re.search(part["files"], file) for file in files) else "", text)
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     # A command ends with its line, a line that opens something does not.
     ends = [" " if re.search(r"(\b(then|do|else|in)|[{]|;;)$", line) else ";" for line in lines]
-    return "".join(map("".join, zip(lines, ends, strict=True))).rstrip(";")
+    made = "".join(map("".join, zip(lines, ends, strict=True))).rstrip(";")
+    return Program(made, hashlib.sha256(made.encode()).hexdigest())
 
 
-PROGRAM = _program()
 RUN = "set -f;IFS=;eval $1"
 """Runs the program that is the first argument: without splitting fields, or eval would lose blanks of it."""
-SHA256 = hashlib.sha256(PROGRAM.encode()).hexdigest()
 
 READY = re.compile(rb"^(?P<token>\S+) (?P<line>(READY|UNFIT)( .*)?)\n", re.MULTILINE)
 """What a probe says of itself. A pattern with the token in it would be compiled, and cached, for each login."""
@@ -57,8 +73,9 @@ READY = re.compile(rb"^(?P<token>\S+) (?P<line>(READY|UNFIT)( .*)?)\n", re.MULTI
 
 def forced_command(files: Iterable[str]) -> str:
     """Return the command for authorized_keys, which lets the key read these files and do nothing else."""
-    names = " ".join(file for file in files if file != CLOCK)
-    return f"{COMMAND} -c '{RUN}' collector-probe '{PROGRAM}' {FORCED} {SHA256} '{names}'"
+    names = [file for file in files if file != CLOCK]
+    text, sha256 = program(tuple(names))
+    return f"{COMMAND} -c '{RUN}' collector-probe '{text}' {FORCED} {sha256} '{' '.join(names)}'"
 
 
 class Ready(NamedTuple):
@@ -91,12 +108,12 @@ def new_token() -> str:
     return secrets.token_hex(8)
 
 
-def compose(token: str) -> bytes:
-    """Return what is written to `exec /bin/sh`: it starts the probe, which says READY with this token.
+def compose(token: str, sent: Program) -> bytes:
+    """Return what is written to `exec /bin/sh`: it starts a probe, which says READY with this token.
 
     To a shell the first line, the greeting, is nothing. To a forced probe the second one is.
     """
-    return f": collector-probe {token}\nset -- '{PROGRAM}' {SENT} {token};{RUN}\n".encode()
+    return f": collector-probe {token}\nset -- '{sent.text}' {SENT} {token};{RUN}\n".encode()
 
 
 def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
@@ -105,8 +122,8 @@ def find_ready(said: bytes | bytearray, token: str) -> bytes | None:
     return next((match["line"] for match in READY.finditer(said) if match["token"] == wanted), None)
 
 
-def read_ready(line: bytes) -> Ready:
-    """Return what a probe says of itself.
+def read_ready(line: bytes, sent: Program) -> Ready:
+    """Return what a probe says of itself; it is the one that was `sent`, or one that was forced.
 
     Raises:
         ShellFailed: the machine has no /proc, or the probe speaks another version of the protocol.
@@ -124,7 +141,7 @@ def read_ready(line: bytes) -> Ready:
             f"the probe in authorized_keys speaks version {protocol[:40]} of its protocol, and we speak {PROTOCOL}; "
             "put the line there that `collector authorize` prints"
         )
-    return Ready(shell, FORCED if sha256 else SENT, sha256 or SHA256, tuple(files))
+    return Ready(shell, FORCED if sha256 else SENT, sha256 or sent.sha256, tuple(files))
 
 
 def ask(number: int, wanted: Sequence[str] = ()) -> bytes:

@@ -2,17 +2,21 @@
 # It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer.
 # It writes nothing but its answers, keeps nothing, and ends with the connection.
 #
+# What stands between `part for PATTERN` and `end of part` is there only for files whose names match.
+#
 # args: PROBE sent TOKEN           sent by the collector at a login; PROBE is this text
 #       PROBE forced SHA256 FILES  forced by a line of authorized_keys: reads these files and no others
 # in:   : collector-probe TOKEN     forced only: the greeting, with 16 hexadecimal digits; what comes before is ignored
 #       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored.
-#                              A FILE with a * in it stands for all that match
+#                              A FILE with a * in it stands for all that match; one is no file: filesystems
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
 #       TOKEN UNFIT SYSTEM     there is no /proc
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> TOKEN NUMBER
 #
 # <GS> is \035. In a TEXT \036 stands for each newline: bash writes its output line by line, and one line is one packet.
 # The TEXT of a FILE with a * is <FS> NAME <RS> TEXT for each that can be read; <FS> is \034, and <RS> is \036.
+# That of filesystems is a line for each that has a device or could have: BLOCKS FREE AVAILABLE SIZE INODES FREE PLACE,
+# or stuck PLACE.
 #
 # A forced probe is one line of authorized_keys: inside double quotes, which dropbear does not unescape and asyncssh does,
 # and inside single quotes, which fish and csh read in their own ways. So there is no quote, no ! and no backslash in the
@@ -77,10 +81,12 @@ fi
 [ -d /proc/self ] || { printf %s $nl$token${sp}UNFIT$sp$(uname -s)$nl; exit 1; }
 
 # slurp FILE: its text in $text; nothing where it cannot be read. $mend: the command that puts <RS> for what newlines are
-# left in $answer; in an eval, because other shells cannot even parse it.
+# left in $answer; in an eval, because other shells cannot even parse it. $plain: the one that decodes $place of mountinfo;
+# where there is none, a place with a blank in it is not found.
 if [ ${#BASH_VERSION} -gt 0 ]; then
     shell=bash
     mend=answer=$dollar{answer//${dollar}nl/${dollar}rs}
+    plain=printf$sp-v${sp}place$sp%b$sp${dollar}place
     slurp() {
         text=
         read -r -d $gs text <$1
@@ -88,6 +94,7 @@ if [ ${#BASH_VERSION} -gt 0 ]; then
 else
     shell=sh
     mend=:
+    plain=:
     slurp() {
         text=
         [ -r $1 ] || return 0
@@ -95,6 +102,7 @@ else
     }
 fi
 
+# part for [*]
 # each PATTERN: the names and texts of the files that match in $text.
 each() {
     found=
@@ -108,6 +116,45 @@ each() {
     set -f
     text=$found
 }
+# end of part
+
+# part for ^filesystems$
+# filesystems: how full each is in $text. stat may wait for a server that is gone, so it has two seconds for all of them,
+# and if these are over, one for each. Who holds it up is left alone for up to 40 questions. Two forks.
+stuck=$nl
+filesystems() {
+    [ $((number % 40)) = 0 ] && stuck=$nl
+    set --
+    while IFS=$sp read -r id parent device root place rest; do
+        rest=${rest#*$sp-$sp}
+        case ${rest%%$sp*} in
+            autofs|binfmt_misc|bpf|cgroup|cgroup2|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue) continue ;;
+            nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|erofs|sysfs|tracefs) continue ;;
+        esac
+        case $place in
+            /dev|/dev/*|/proc|/proc/*|/sys|/sys/*|/run/credentials/*|/var/lib/docker/*|/var/lib/containers/storage/*) continue ;;
+        esac
+        eval $plain
+        case $stuck in *$nl$place$nl*) ;; *) set -- $@ $place ;; esac
+    done </proc/self/mountinfo
+    text=
+    if [ $# -gt 0 ]; then
+        text=$(nice timeout -s KILL 2 stat -f -c $sizes $@)
+        [ $? = 137 ] && one_by_one $@
+    fi
+    IFS=$nl
+    for place in $stuck; do text=$text${nl}stuck$sp$place; done
+    IFS=
+}
+sizes=%b$sp%f$sp%a$sp%S$sp%c$sp%d$sp%n
+one_by_one() {
+    text=
+    for place; do
+        text=$text$nl$(nice timeout -s KILL 1 stat -f -c $sizes $place)
+        [ $? = 137 ] && stuck=$stuck$place$nl
+    done
+}
+# end of part
 
 # now: the clock in $now, seconds since the epoch.
 if [ ${#EPOCHREALTIME} -gt 0 ]; then
@@ -140,7 +187,11 @@ while IFS=$sp read -r number wanted; do
     fi
     answer=
     for file; do
-        case $file in *[*]*) each $file ;; *) slurp $file ;; esac
+        case $file in
+            filesystems) filesystems ;;
+            *[*]*) each $file ;;
+            *) slurp $file ;;
+        esac
         answer=$answer$gs$text
     done
     eval $mend

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from collector import probe, targets
 from collector.config import Machine
 from collector.errors import ConnectionClosed, OutputTooLarge, PollError, ShellFailed, drop_frames
-from collector.probe import Answer, Ready
+from collector.probe import Answer, Program, Ready
 from collector.renewal import Kept, Renewal
 from collector.ssh.connection import Connection
 from collector.ssh.phase import POLL, SHELL, Deadline
@@ -50,6 +50,7 @@ class Session:
         machine: where, and how long things may take.
         connect: logs in.
         slot: makes the turn of each login, which waits while too many others are under way.
+        program: the probe, which can read all files that are ever wanted.
         wanted: returns the files to read in the next poll; it is told whether that is the first of a session.
         blame: says whose fault an error is.
         trusted: of Pause.
@@ -63,6 +64,7 @@ class Session:
         machine: Machine,
         connect: Connect,
         slot: Callable[[], Turn],
+        program: Program,
         wanted: Callable[[bool], tuple[str, ...]],
         *,
         blame: Blame = lambda error: error,
@@ -71,6 +73,7 @@ class Session:
         self._machine = machine
         self._connect = connect
         self._slot = slot
+        self._program = program
         self._wanted = wanted
         self._asked: tuple[str, ...] = ()
         self._blame = blame
@@ -157,7 +160,7 @@ class Session:
         self.login_seconds = connection.login_seconds
         self.agreement = connection.agreement
         try:
-            self.ready = _start_probe(connection, token, deadline)
+            self.ready = _start_probe(connection, self._program, token, deadline)
         except BaseException:
             connection.close()
             raise
@@ -209,7 +212,7 @@ class Session:
         self.close()
 
 
-def _start_probe(connection: Connection, token: str, deadline: Deadline) -> Ready:
+def _start_probe(connection: Connection, program: Program, token: str, deadline: Deadline) -> Ready:
     """Start the probe, and return what it says of itself.
 
     Raises:
@@ -220,14 +223,14 @@ def _start_probe(connection: Connection, token: str, deadline: Deadline) -> Read
         with deadline.during(SHELL):
             # Who has hung up already may have said why.
             with suppress(EOFError):
-                connection.send(probe.compose(token))
+                connection.send(probe.compose(token, program))
             while (line := probe.find_ready(said, token)) is None:
                 said += _receive(connection)
                 if len(said) > MOST_ANSWER:
                     raise ShellFailed("the login shell never stops talking")
     except ShellFailed as error:
         raise ShellFailed(f"{error}: {targets.explain(said)}") from None
-    return probe.read_ready(line)
+    return probe.read_ready(line, program)
 
 
 def _receive(connection: Connection) -> bytes:

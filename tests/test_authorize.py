@@ -90,7 +90,7 @@ def test_polls(server: str, shell: str, servers: Servers, regen: bool) -> None:
     standing = poll(servers(server).login(LOGIN_SHELLS[shell].name))
 
     assert outcome(standing) == "up"
-    assert standing.ready == probe.Ready("bash", "forced", probe.SHA256, authorize.FILES)
+    assert standing.ready == probe.Ready("bash", "forced", probe.program(authorize.FILES).sha256, authorize.FILES)
     RESTRICTED.check(shell, server, outcome(standing), regen)
 
 
@@ -248,7 +248,7 @@ def test_any_other_input_is_ignored(sh: str, bash: bool, tmp_path: Path) -> None
     assert not list((tmp_path / "empty").iterdir())
     ready = probe.find_ready(done.stdout, token)
     assert ready is not None
-    assert probe.read_ready(ready).files == authorize.FILES
+    assert probe.read_ready(ready, probe.program()).files == authorize.FILES
     texts = probe.split(
         done.stdout[done.stdout.index(f"{token} 2 ".encode()) :], token, 2, ["/proc/loadavg", *FORBIDDEN]
     ).texts
@@ -332,7 +332,7 @@ def test_check_tells_who_is_restricted(
     users = [User(name) for name in ("free", "bound", "older", "fewer", "newer")]
     server = sshd(users=users)
     restrict(server, "bound")
-    restrict(server, "older", probe.SHA256, "0" * 64)
+    restrict(server, "older", probe.program(authorize.FILES).sha256, "0" * 64)
     restrict(server, "fewer", "/proc/loadavg /proc/meminfo", "/proc/meminfo")
     restrict(server, "newer", "READY${sp}1", "READY${sp}2")
     ini = write_ini(tmp_path / "collector.ini", {user.name: server.login(user.name) for user in users})
@@ -374,7 +374,10 @@ def test_the_page_says_which_probe_answers(sshd: Callable[..., Sshd]) -> None:
 
     for user, mode in (("sh", "sent"), ("bash", "forced")):
         lines = str(exposition.render(poll(server.login(user))))
-        assert f'ssh_probe_info{{instance="ssh0",mode="{mode}",sha256="{probe.SHA256}"}} 1.0\n' in lines
+        assert (
+            f'ssh_probe_info{{instance="ssh0",mode="{mode}",sha256="{probe.program(authorize.FILES).sha256}"}} 1.0\n'
+            in lines
+        )
 
 
 def ssh(server: Server | Sshd, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -27,12 +27,19 @@ from collector.snapshot import Gathered
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CUT = "--- metrics ---\n"
-HEAD = re.compile(r"^--- (/\S+) ---\n", re.MULTILINE)
+HEAD = re.compile(r"^--- (\S+) ---\n", re.MULTILINE)
 CASES = [path for name in GATHERERS for path in sorted((FIXTURES / name).glob("*.txt"))]
 
 MALFORMED = {
     "time": ["", "noon", "1.2.3", "17 00", "\x00\x01", "nan", "inf", "1e999"],
     "load": ["", "0.1 0.2", "a b c 1/2 3", "0.1 0.2 nan 1/2 3", "\x00", "0,1 0,2 0,3"],
+    "filesystem": [
+        "",
+        "1 2 3",
+        "36 35 98:0 /mnt1 - ext3 /dev/root rw",
+        "36 35 98:0 / / rw - ext4 /dev/vda rw",
+        "a b c d e f /x",
+    ],
     "memory": [
         "",
         "MemTotal:",

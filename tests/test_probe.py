@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from collector import probe
 from collector.errors import ProtocolViolation, ShellFailed
 
+WHOLE = probe.program(("filesystems", "*"))
 WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", "/proc/not/there")
 
 SHELLS = {
@@ -68,7 +70,7 @@ class Shell:
 def shell(argv: list[str], environment: dict[str, str], without_bash: bool = False) -> Iterator[tuple[Shell, str]]:
     """Start the probe in a shell; also gives the kind of shell that its READY line names."""
     token = probe.new_token()
-    program = probe.compose(token)
+    program = probe.compose(token, WHOLE)
     if without_bash:
         # The probe adds /bin to the PATH, for date; bash is there too on this machine.
         program = program.replace(b"command -v bash", b"false")
@@ -82,7 +84,7 @@ def shell(argv: list[str], environment: dict[str, str], without_bash: bool = Fal
         said = b""
         while (line := probe.find_ready(said, token)) is None:
             said += one.hear()
-        yield one, probe.read_ready(line).shell
+        yield one, probe.read_ready(line, WHOLE).shell
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(10) == 0
@@ -105,6 +107,49 @@ def test_answers(name: str) -> None:
         assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
         assert answer.texts["/proc/meminfo"].count("\n") == Path("/proc/meminfo").read_text().count("\n")
         assert answer.texts["/proc/not/there"] == ""
+
+
+HUNG = """
+import ctypes, os, sys
+fuse = os.open("/dev/fuse", os.O_RDWR)
+os.set_inheritable(fuse, True)
+libc = ctypes.CDLL(None, use_errno=True)
+
+def mount(device, place, kind, options):
+    os.makedirs(place)
+    if libc.mount(device, place.encode(), kind, 0, options):
+        raise OSError(ctypes.get_errno(), place)
+
+folder = sys.argv[1]
+mount(b"gone:/export", folder + "/hung", b"fuse.hung", b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse)
+mount(b"behind", folder + "/a place behind", b"tmpfs", b"size=1m")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""A file system whose server never answers, and one behind it, in a namespace of their own; then runs a shell."""
+
+
+@pytest.mark.needs("root", "unshare", "bash", "dash", "busybox", "fuse")
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_hung_file_system(name: str, tmp_path: Path) -> None:
+    """One that keeps stat waiting is found once, is told and not asked any more; the others are there all the time."""
+    argv, environment, kind = SHELLS[name]
+    argv = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", HUNG, str(tmp_path), *argv]
+    asked, timeout = tmp_path / "asked", tmp_path / "bin/timeout"
+    timeout.parent.mkdir()
+    timeout.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nexec {shutil.which("timeout")} "$@"\n')
+    timeout.chmod(0o755)
+    environment = environment | {"PATH": f"{timeout.parent}:{os.environ['PATH']}"}
+
+    with shell(argv, environment, without_bash=kind == "sh") as (one, _):
+        sizes = [one.ask(number, (probe.CLOCK, "filesystems")).texts["filesystems"] for number in (1, 2, 3)]
+
+    for text in sizes:
+        assert re.search("^stuck .*/hung$", text, re.MULTILINE)
+        assert re.search("^[0-9]+ [0-9]+ [0-9]+ 4096 [0-9]+ [0-9]+ /$", text, re.MULTILINE)
+        # Only bash decodes the blank.
+        if kind == "bash":
+            assert re.search("^256 256 256 4096 [0-9]+ [0-9]+ .*/a place behind$", text, re.MULTILINE)
+    assert [line.split()[2] for line in asked.read_text().splitlines() if "/hung" in line] == ["2", "1"]
 
 
 @pytest.mark.needs("bash", "dash", "busybox")
@@ -205,7 +250,7 @@ def test_ready_is_a_line_of_its_own() -> None:
     """A shell that echoes the program, or traces it, is not ready."""
     token = "0123456789abcdef"
 
-    assert probe.find_ready(probe.compose(token), token) is None
+    assert probe.find_ready(probe.compose(token, WHOLE), token) is None
     assert probe.find_ready(f"+ printf {token} READY 1 bash\n".encode(), token) is None
     assert probe.find_ready(f"motd\n{token} READY 1 ba".encode(), token) is None
     assert probe.find_ready(f"{token} UNFIT-ish 1 sh\n".encode(), token) is None
@@ -215,14 +260,14 @@ def test_ready_is_a_line_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"READY 1 sh", probe.Ready("sh", "sent", probe.SHA256, ())),
+        (b"READY 1 sh", probe.Ready("sh", "sent", WHOLE.sha256, ())),
         (b"READY 1 bash " + b"0" * 64, probe.Ready("bash", "forced", "0" * 64, ())),
         (b"READY 1 bash " + b"0" * 64 + b" /a /b", probe.Ready("bash", "forced", "0" * 64, ("/a", "/b"))),
     ],
 )
 def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None:
     """A probe that names a digest is one that authorized_keys forces; the files after it are what it reads."""
-    assert probe.read_ready(line) == expected
+    assert probe.read_ready(line, WHOLE) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,20 +286,30 @@ def test_what_a_probe_says_of_itself(line: bytes, expected: probe.Ready) -> None
 def test_a_probe_that_cannot_work(line: bytes, text: str) -> None:
     """A machine without /proc, and a probe of another protocol, are `shell` with a text that says so."""
     with pytest.raises(ShellFailed) as caught:
-        probe.read_ready(line)
+        probe.read_ready(line, WHOLE)
 
     assert text in str(caught.value)
 
 
 def test_the_program_writes_no_file() -> None:
     """The probe's only redirections are from files, to its standard error, and of that to nowhere."""
-    program = probe.compose("t").decode()
+    program = probe.compose("t", WHOLE).decode()
 
     assert [word for word in program.split() if ">" in word] == [">/dev/null;", ">&2;", "2>/dev/null;if"]
 
 
+def test_the_program_has_only_what_is_wanted() -> None:
+    """Parts for what nobody reads are left out: the default's is shorter by a third."""
+    plain = probe.program(("/proc/meminfo", "/proc/loadavg"))
+
+    assert plain == probe.program()
+    assert "stat -f" not in plain.text
+    assert "stat -f" in probe.program(("/proc/meminfo", "filesystems")).text
+    assert len(plain.text) < 0.7 * len(WHOLE.text)
+
+
 def test_the_program_is_one_word_to_every_shell() -> None:
     """Between single quotes, inside the double quotes of authorized_keys, nothing is special to any shell or server."""
-    assert re.findall(r"""['"!\n\r]|[^ -~]""", probe.PROGRAM) == []
+    assert re.findall(r"""['"!\n\r]|[^ -~]""", WHOLE.text) == []
     # Eight of them can be halved twice.
-    assert re.findall(r"\\+", probe.PROGRAM) == ["\\" * 8] * 6
+    assert re.findall(r"\\+", WHOLE.text) == ["\\" * 8] * 6

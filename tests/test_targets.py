@@ -226,6 +226,8 @@ def test_no_proc(system: str, expected: str, sshd: Callable[..., Sshd], tmp_path
 LONG = b"/bin/sh " * 30_000
 """What would take minutes to look through for what follows on `/bin/sh`."""
 
+SENT = probe.compose("0" * 16, probe.program())
+
 STRANGERS = {
     "cmd.exe": (
         b"'exec' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n",
@@ -247,7 +249,10 @@ STRANGERS = {
     "Huawei": (b"              ^\r\nError: Unrecognized command found at '^' position.\r\n", "a network device"),
     "MikroTik": (b"bad command name exec (line 1 column 1)\r\n", "a network device"),
     "Juniper": (b"error: unknown command: exec\r\n", "a network device"),
-    "an echo": (probe.compose("0" * 16).replace(b"\n", b"\r\n") + b"\x07\x1b]0;title\x07?\r\n>", "it said "),
+    "an echo": (
+        probe.compose("0" * 16, probe.program()).replace(b"\n", b"\r\n") + b"\x07\x1b]0;title\x07?\r\n>",
+        "it said ",
+    ),
     "no sh": (b"bash: line 1: /bin/sh: No such file or directory\n", "the machine has no /bin/sh"),
     "sftp alone": (b"This service allows sftp connections only.\r\n", "the account is for sftp alone"),
     "binary": (bytes(range(256)) * 4, "it said "),

@@ -10,11 +10,11 @@ from collector.probe import (
     MOST_READY,
     NEWLINE,
     SEPARATOR,
-    SHA256,
     Answer,
     compose,
     find_ready,
     is_whole,
+    program,
     read_clock,
     read_ready,
     split,
@@ -64,7 +64,7 @@ def taken(said: bytes) -> Answer | None:
 def ready(data: bytes) -> None:
     """A line of its own with the token and READY or UNFIT is found; what it says is a Ready, or a short ShellFailed."""
     # A shell that echoes, or traces, is not ready by that.
-    echo = compose(TOKEN)
+    echo = compose(TOKEN, program())
     if not find_ready(data, TOKEN):
         assert find_ready(echo + data, TOKEN) is None or data.startswith(TOKEN.encode())
     for said in (data, f"{TOKEN} READY ".encode() + data + b"\n", f"motd\n{TOKEN} UNFIT ".encode() + data + b"\n"):
@@ -74,13 +74,13 @@ def ready(data: bytes) -> None:
         assert line.startswith((b"READY", b"UNFIT"))
         assert f"{TOKEN} ".encode() + line + b"\n" in said
         try:
-            one = read_ready(line)
+            one = read_ready(line, program())
         except ShellFailed as error:
             check_text(str(error))
             continue
         assert len(line) <= MOST_READY
         assert line.startswith(b"READY")
-        assert one.mode == "forced" or one.sha256 == SHA256
+        assert one.mode == "forced" or one.sha256 == program().sha256
         for word in (one.shell, one.sha256, *one.files):
             assert word.isascii()
             assert word.isprintable()

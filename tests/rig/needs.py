@@ -49,8 +49,9 @@ def lack(need: str) -> str:
             return "" if os.geteuid() == 0 else "needs root"
         case "namespaces":
             return _no_namespaces()
-        case "tun":
-            return "" if os.access("/dev/net/tun", os.R_OK | os.W_OK) else "needs /dev/net/tun"
+        case "tun" | "fuse":
+            device = {"tun": "/dev/net/tun", "fuse": "/dev/fuse"}[need]
+            return "" if os.access(device, os.R_OK | os.W_OK) else f"needs {device}"
         case name:
             return "" if shutil.which(name, path=PATH) else f"needs the program {name}"
 
