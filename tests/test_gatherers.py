@@ -2,7 +2,7 @@
 
 A fixture, fixtures/<gatherer>/<system>.txt, is what the machine said, a line `--- metrics ---`, and the exposition
 expected, which `pytest --regen` writes. Where a gatherer reads several files, `--- FILE ---` stands before each that
-the machine has.
+the machine has, and `=== FILE ===` before each that matches a name with a star.
 """
 
 import math
@@ -22,12 +22,13 @@ from collector.gather import GATHERERS, MOST_SERIES, Gatherer, Gathering
 from collector.gather import parse as parse_all
 from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
 from collector.metric import Metric, Sample, Samples
-from collector.probe import read_clock
+from collector.probe import MATCH, read_clock
 from collector.snapshot import Gathered
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CUT = "--- metrics ---\n"
 HEAD = re.compile(r"^--- (\S+) ---\n", re.MULTILINE)
+MATCHING = re.compile(r"^=== (\S+) ===\n", re.MULTILINE)
 CASES = [path for name in GATHERERS for path in sorted((FIXTURES / name).glob("*.txt"))]
 
 MALFORMED = {
@@ -40,6 +41,8 @@ MALFORMED = {
         "36 35 98:0 / / rw - ext4 /dev/vda rw",
         "a b c d e f /x",
     ],
+    "netclass": ["", "up", "\x1cup", "\x1c/sys/class/net", "\x1c/sys/class/net/eth0/operstate\none"],
+    "netinfo": ["", "up", "\x1c/sys/class/net/eth0/flags\n0x1z", "\x1c/sys/class/net/eth0/flags\n"],
     "memory": [
         "",
         "MemTotal:",
@@ -71,7 +74,10 @@ def fixture(name: str, text: str) -> dict[str, str]:
     if not parts:
         return said(name, text)
     assert not before
-    texts = dict(zip(parts[::2], parts[1::2], strict=True))
+    texts = {
+        file: MATCHING.sub(lambda match: f"{MATCH}{match[1]}\n", part) if "*" in file else part
+        for file, part in zip(parts[::2], parts[1::2], strict=True)
+    }
     assert texts.keys() <= set(GATHERERS[name].files)
     return dict.fromkeys(GATHERERS[name].files, "") | texts
 
