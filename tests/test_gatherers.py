@@ -6,25 +6,22 @@ the machine has.
 """
 
 import math
-import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rig.said import CUT, machines, paths, said, texts
 
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, MOST_SERIES, Gatherer, reader
+from collector.gather import GATHERERS, MOST_LABEL, MOST_SERIES, Gatherer, reader
 from collector.gather import parse as parse_all
 from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
 from collector.metric import Metric, Sample
-from collector.probe import read_clock
 
-FIXTURES = Path(__file__).parent / "fixtures"
-CUT = "--- metrics ---\n"
-HEAD = re.compile(r"^--- (/\S+) ---\n", re.MULTILINE)
-CASES = [path for name in GATHERERS for path in sorted((FIXTURES / name).glob("*.txt"))]
+CASES = [path for name in GATHERERS for path in paths(name)]
 
 MALFORMED = {
     "time": ["", "noon", "1.2.3", "17 00", "\x00\x01", "nan", "inf", "1e999"],
@@ -47,24 +44,6 @@ MALFORMED = {
 }
 
 
-def said(name: str, text: str) -> dict[str, str]:
-    """What a machine says whose every file has this text."""
-    return dict.fromkeys(GATHERERS[name].files, text)
-
-
-def fixture(name: str, text: str) -> dict[str, str]:
-    """What the machine of a fixture says: the text of each file."""
-    if name == "time":
-        return said(name, read_clock(text)[0])
-    before, *parts = HEAD.split(text)
-    if not parts:
-        return said(name, text)
-    assert not before
-    texts = dict(zip(parts[::2], parts[1::2], strict=True))
-    assert texts.keys() <= set(GATHERERS[name].files)
-    return dict.fromkeys(GATHERERS[name].files, "") | texts
-
-
 def parse(gatherer: Gatherer, texts: dict[str, str]) -> tuple[Sample, ...]:
     """The samples of an answer, one by one."""
     return tuple(parse_all(gatherer, texts))
@@ -84,7 +63,7 @@ def test_fixture(path: Path, regen: bool) -> None:
     """What a real machine said becomes exactly the metrics that stand below it."""
     text, cut, expected = path.read_text().partition(CUT)
 
-    actual = exposition(parse(GATHERERS[path.parent.name], fixture(path.parent.name, text)))
+    actual = exposition(parse(GATHERERS[path.parent.name], texts(path.parent.name, text)))
 
     if regen:
         path.write_text(path.read_text().partition(CUT)[0] + CUT + actual)
@@ -110,23 +89,66 @@ def test_malformed(name: str, text: str) -> None:
     assert len(str(caught.value)) < 320
 
 
+EDITS = st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 8), st.text(max_size=8)), max_size=3)
+"""Where to change a text, how many characters to take out there, and what to put in their place."""
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.from_regex(r"[A-Za-z()_]{1,12}: +[0-9]{1,25}( kB)?", fullmatch=True),
+    st.from_regex(r"[0-9.]{1,8} [0-9.]{1,8} [0-9.]{1,8} [0-9/ ]{1,8}", fullmatch=True),
+)
+
+
+def edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """A text after some changes."""
+    for at, cut, new in edits:
+        place = at % (len(text) + 1)
+        text = text[:place] + new + text[place + cut :]
+    return text
+
+
+def like(text: str) -> st.SearchStrategy[str]:
+    """Texts that look somewhat like this one: itself with changes, or some of its lines, changed, among others."""
+    own = st.builds(edited, st.sampled_from(text.split("\n")), EDITS)
+    lines = st.lists(st.one_of(own, LINES), max_size=20)
+    return st.one_of(st.builds(edited, st.just(text), EDITS), lines.map("\n".join))
+
+
 @pytest.mark.parametrize("name", sorted(GATHERERS))
+@settings(deadline=None)
 @given(data=st.data())
 def test_total(name: str, data: st.DataObject) -> None:
     """Whatever a machine says, a parser gives finite samples, each series once, or a ParseError, and nothing else."""
-    line = st.one_of(
-        st.text(max_size=40),
-        st.from_regex(r"[A-Za-z()_]{1,12}: +[0-9]{1,25}( kB)?", fullmatch=True),
-        st.from_regex(r"[0-9.]{1,8} [0-9.]{1,8} [0-9.]{1,8} [0-9/ ]{1,8}", fullmatch=True),
-    )
-    text = "\n".join(data.draw(st.lists(line, max_size=120)))
+    machine = data.draw(st.sampled_from(list(machines(name))))
     try:
-        samples = parse(GATHERERS[name], said(name, text))
+        samples = parse(GATHERERS[name], {file: data.draw(like(text)) for file, text in machine.items()})
     except ParseError:
         return
 
     assert all(math.isfinite(sample.value) for sample in samples)
+    assert all(len(label) <= MOST_LABEL for sample in samples for label in sample.labels)
     assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= MOST_SERIES
+
+
+@pytest.mark.limit(20)
+@pytest.mark.parametrize("name", sorted(GATHERERS))
+def test_long_texts_take_no_time(name: str) -> None:
+    """Each line of a fixture, and each blank, digit and letter of it, a hundred thousand times over is read at once."""
+    for machine in machines(name):
+        for file, text in machine.items():
+            for line in sorted(set(text.split("\n")))[:20]:
+                for part in (line, f"{line}\n", *line[:60]):
+                    grown = text.replace(line, part * (100_000 // len(part or " ")), 1)
+                    with suppress(ParseError):
+                        parse(GATHERERS[name], machine | {file: grown})
+
+
+@pytest.mark.parametrize("name", sorted(GATHERERS))
+def test_labels_are_known(name: str) -> None:
+    """The labels that a gatherer says it has are those of its samples: a configuration may not have them as its own."""
+    found = [metric for machine in machines(name) for metric, *_ in parse(GATHERERS[name], machine)]
+
+    assert GATHERERS[name].labels == {label for metric in found for label in metric.labels}
 
 
 FIELDS = st.tuples(
