@@ -42,11 +42,11 @@ def read(
     """
     identities = identities or Identities()
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    labels = exposition.OWN_LABELS.union(*(gatherer.labels for gatherer in gather.GATHERERS.values()))
     config = load(
         path,
         gatherers=gather.GATHERERS,
-        reserved_labels=labels,
+        reserved_labels=exposition.OWN_LABELS,
+        gathered_labels={name: gatherer.labels for name, gatherer in gather.GATHERERS.items()},
         credentials=Path(credentials) if credentials else None,
         identity_problem=identities.problem,
         known_hosts_needed=known_hosts_needed,

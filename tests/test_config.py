@@ -26,6 +26,7 @@ BAD = sorted(FIXTURES.glob("bad-*.ini"))
 
 GATHERERS = ("time", "memory", "load")
 RESERVED = ("gatherer", "reason")
+GATHERED = {"load": ("minutes",)}
 
 PIECES = (
     *(
@@ -80,7 +81,7 @@ def write(tmp_path: Path) -> Write:
 
 def loaded(path: Path, **more: Any) -> Config:
     """Load a file, with the gatherers and reserved labels of these tests."""
-    return load(path, gatherers=GATHERERS, reserved_labels=RESERVED, **more)
+    return load(path, gatherers=GATHERERS, reserved_labels=RESERVED, gathered_labels=GATHERED, **more)
 
 
 def one(path: Path, **more: Any) -> Machine:

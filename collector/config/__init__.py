@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from collector.config import web
@@ -75,16 +76,17 @@ def load(
     *,
     gatherers: Collection[str],
     reserved_labels: Collection[str] = (),
+    gathered_labels: Mapping[str, Collection[str]] = MappingProxyType({}),
     credentials: Path | None = None,
     identity_problem: IdentityProblem | None = None,
     known_hosts_needed: bool = True,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
-    `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, and `credential:NAME` is a file in the
-    folder `credentials` ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
-    key is pinned; they are not read here, but `identity_problem` may read a key and what goes with it, and say which
-    option is wrong, and what.
+    `gather =` may name `gatherers`, `labels =` may not name `reserved_labels`, nor the `gathered_labels` of what the
+    machine gathers, and `credential:NAME` is a file in the folder `credentials` ($CREDENTIALS_DIRECTORY). Key files
+    must be there, and known_hosts where it is needed and no key is pinned; they are not read here, but
+    `identity_problem` may read a key and what goes with it, and say which option is wrong, and what.
     """
     problems: Problems = []
     files, collector = _read_all(path, credentials, problems)
@@ -101,6 +103,7 @@ def load(
         for section in filter(_is_machine, sections):
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
+            _check_labels(settings, gathered_labels, problems)
             settled.setdefault(section.place.section, settings)
     converters = machine_converters(path.parent, gatherers, reserved_labels, credentials)
     ask_ssh_config = partial(_ask_ssh_config, converters=converters, texts=SshConfigs().texts, problems=problems)
@@ -239,6 +242,16 @@ def _check_machine(place: Place, settings: Settings, problems: Problems) -> None
     else:
         text = f"{timeout.text} is more than the interval, {_origin(interval)}; write {interval.text} or less"
         problems.append((timeout.place("timeout"), text))
+
+
+def _check_labels(settings: Settings, gathered: Mapping[str, Collection[str]], problems: Problems) -> None:
+    """Note the labels of a machine that series which it gathers have as well."""
+    labels, gatherers = settings["labels"], settings["gather"].value or ()
+    for name, _ in labels.value or ():
+        if taken := next((gatherer for gatherer in gatherers if name in gathered.get(gatherer, ())), ""):
+            problems.append(
+                (labels.place("labels"), f"{quoted(name)} is a label of what {taken} gathers; choose another")
+            )
 
 
 def _origin(setting: Setting) -> str:
