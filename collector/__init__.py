@@ -45,7 +45,7 @@ The way of the data is the way of the modules; nothing flows back:
     probe.py        what is said to it, and what it answers
     targets.py      what a machine is that cannot run it
     gather.py       the gatherers found, and their exceptions made ParseError
-    gatherers/      one file a gatherer: time, memory, load
+    gatherers/      one file a gatherer: time, memory, load, cpu, netdev and more
     metric.py       Gauge, Counter, Sample; Samples, many of them
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape

@@ -2,7 +2,7 @@
 
 import sys
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from collector import gather, probe
@@ -12,11 +12,11 @@ from collector.once import chosen
 from collector.snapshot import Standing
 from collector.ssh.known_hosts import fields
 
-MOST_LINE = 4000
-"""Bytes of a line; dropbear takes a little more, but not 4,441."""
+MOST_LINE = 8000
+"""Bytes of a line: OpenSSH takes 8,192, and from 7.7 on 16,384."""
 
-FILES = tuple(file for file in gather.files(gather.GATHERERS) if file != probe.CLOCK)
-"""What the key may read: the files of every gatherer, so that another `gather =` needs no other line."""
+MOST_DROPBEAR = 4000
+"""Bytes of a line that dropbear takes: a little more, but not 4,441."""
 
 HINT = """\
 For ~/.ssh/authorized_keys of the user on each machine, instead of the line that the key has there now.
@@ -27,19 +27,35 @@ With it the key can do nothing but answer polls. `collector check --connect` sho
 def run(path: Path, sections: Sequence[str]) -> int:
     """Print a line for each key of the machines, or of those named. Raises ConfigError."""
     config, identities = read(path, known_hosts_needed=False)
-    machines = {machine.name: identities[machine.identity_files].blob for machine in chosen(config, sections)}
+    gathered: dict[bytes, set[str]] = {}
+    without = []
+    for machine in chosen(config, sections):
+        blob = identities[machine.identity_files].blob
+        if blob is None:
+            without.append(machine.name)
+        else:
+            gathered.setdefault(blob, set()).update(machine.gather)
     if sys.stdout.isatty():
         print(HINT, file=sys.stderr)
-    for name in [name for name, blob in machines.items() if blob is None]:
+    for name in without:
         print(f"{name}: logs in with a password, which no line can restrict", file=sys.stderr)
-    for blob in dict.fromkeys(filter(None, machines.values())):
-        print(line(f"{next(fields(blob)).decode()} {b64encode(blob).decode()}"))
+    for blob, names in gathered.items():
+        made = line(f"{next(fields(blob)).decode()} {b64encode(blob).decode()}", names)
+        if len(made) > MOST_DROPBEAR:
+            print(f"dropbear takes no line of {len(made)} bytes: let its machines gather less", file=sys.stderr)
+        print(made)
     return 0
 
 
-def line(public: str) -> str:
+def allowed(gatherers: Iterable[str]) -> tuple[str, ...]:
+    """Return the files that these gatherers read, in the same order whatever theirs is: equal lines look equal."""
+    wanted = {*gather.files(gatherers)} - {probe.CLOCK}
+    return tuple(file for file in gather.files(gather.GATHERERS) if file in wanted)
+
+
+def line(public: str, gatherers: Iterable[str]) -> str:
     """Return the line of authorized_keys for a public key, "type base64". Raises ConfigError: it is too long."""
-    made = f'restrict,command="{probe.forced_command(FILES)}" {public} collector'
+    made = f'restrict,command="{probe.forced_command(allowed(gatherers))}" {public} collector'
     if len(made) > MOST_LINE:
         kind, _, base64 = public.partition(" ")
         raise ConfigError(
@@ -51,11 +67,11 @@ def line(public: str) -> str:
 def remark(standing: Standing) -> str | None:
     """Return what is to be said of a machine's line in authorized_keys, if anything."""
     ready = standing.ready
-    if ready is None or ready.mode == probe.SENT or (ready.sha256, ready.files) == (probe.program(FILES).sha256, FILES):
+    if ready is None or ready.mode == probe.SENT:
         return None
-    missing = [file for file in gather.files(standing.machine.gather) if file not in (*ready.files, probe.CLOCK)]
-    lacks = f" and may not read {', '.join(missing)}" if missing else ""
-    return (
-        f"the line in authorized_keys is of another version of the collector{lacks}; "
-        "put the one there that `collector authorize` prints"
-    )
+    missing = [file for file in allowed(standing.machine.gather) if file not in ready.files]
+    faults = ["is of another version of the collector"] if ready.sha256 != probe.program(ready.files).sha256 else []
+    faults += [f"may not read {', '.join(missing)}"] if missing else []
+    if not faults:
+        return None
+    return f"the line in authorized_keys {' and '.join(faults)}; put the one there that `collector authorize` prints"

@@ -3,10 +3,11 @@
 import math
 import pkgutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from itertools import chain
 from time import monotonic
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,9 @@ NO_FILE = "/dev/null"
 MOST_SERIES = 10_000
 """Series of one gatherer: those of 1,000 processors."""
 
+MOST_LABEL = 200
+"""Characters of a label's value, which the machine chooses. Linux lets the names of machines have 64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
@@ -32,13 +36,14 @@ class Gatherer:
 
     `parse` takes the text of each of the `files`, or where there is a `*` in its name the texts of all that match, by
     their names; either may be empty for those that are `optional`. `labels` are the names of the labels that its
-    metrics have. What it reads hardly ever changes if it `is_seldom` read. Those `in_node` are what node_exporter gives
-    by default.
+    metrics have. One that `may_be_empty` has no samples on some healthy machines. What it reads hardly ever changes if
+    it `is_seldom` read. Those `in_node` are what node_exporter gives by default.
     """
 
     name: str
     files: tuple[str, ...]
     optional: frozenset[str]
+    may_be_empty: bool
     is_seldom: bool
     in_node: bool
     labels: frozenset[str]
@@ -152,18 +157,20 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
         read.append(matches(text) if "*" in file else text)
     try:
         found = gatherer.parse(*read)
-        return _checked(found if isinstance(found, Samples) else Samples.of(found))
+        return _checked(gatherer, found if isinstance(found, Samples) else Samples.of(found))
     except (ValueError, LookupError, ArithmeticError) as error:
         shown = " ".join(map(repr, read))
         raise ParseError(f"{gatherer.name}: {str(error)[:100]}: {shown[:200]}") from error
 
 
-def _checked(samples: Samples) -> Samples:
-    """Return samples; ValueError for what would spoil the page: none at all, too many, or a value that is no number."""
-    if not samples.values:
+def _checked(gatherer: Gatherer, samples: Samples) -> Samples:
+    """Return samples; ValueError for what would spoil the page: none, too many, a label without end, or no number."""
+    if not samples.values and not gatherer.may_be_empty:
         raise ValueError("no sample")
     if len(samples) > MOST_SERIES:
         raise ValueError(f"more than {MOST_SERIES} series")
+    if samples.shape.longest_label > MOST_LABEL:
+        raise ValueError(f"a label of more than {MOST_LABEL} characters")
     # A sum of many finite numbers may be infinite, but one of them all is not finite if one is not.
     if not math.isfinite(sum(samples.values)) and not all(map(math.isfinite, samples.values)):
         raise ValueError("not a finite number")
@@ -171,11 +178,30 @@ def _checked(samples: Samples) -> Samples:
 
 
 def _gatherer(name: str, module: ModuleType) -> Gatherer:
-    metrics = [value for value in vars(module).values() if isinstance(value, Metric)]
-    labels = frozenset(label for metric in metrics for label in metric.labels)
+    labels = frozenset(
+        label for value in vars(module).values() for metric in _metrics(value) for label in metric.labels
+    )
     optional = frozenset(getattr(module, "OPTIONAL", ()))
-    is_seldom, in_node = getattr(module, "SELDOM", False), not getattr(module, "ONLY_IF_ASKED", False)
-    return Gatherer(name, module.FILES, optional, is_seldom, in_node, labels, module.parse)
+    return Gatherer(
+        name,
+        module.FILES,
+        optional,
+        may_be_empty=getattr(module, "MAY_BE_EMPTY", False),
+        is_seldom=getattr(module, "SELDOM", False),
+        in_node=not getattr(module, "ONLY_IF_ASKED", False),
+        labels=labels,
+        parse=module.parse,
+    )
+
+
+def _metrics(value: object) -> Iterator[Metric]:
+    """Yield the metric that a value is, or those that a table of them has."""
+    if isinstance(value, Metric):
+        yield value
+    elif isinstance(value, tuple):
+        yield from chain.from_iterable(map(_metrics, value))
+    elif isinstance(value, dict):
+        yield from _metrics(tuple(value.values()))
 
 
 GATHERERS: Mapping[str, Gatherer] = {

@@ -1,5 +1,6 @@
 # The collector's probe. It answers each line of standard input with one line: the clock, then some files of /proc.
-# It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer.
+# It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer. In any other shell
+# than bash it runs cat for each file of /proc/sys: most read a byte at a time, and of a number there the first is all.
 # It writes nothing but its answers, keeps nothing, and ends with the connection.
 #
 # What stands between `part for PATTERN` and `end of part` is there only for files whose names match.
@@ -98,6 +99,9 @@ else
     slurp() {
         text=
         [ -r $1 ] || return 0
+        case $1 in
+            /proc/sys/*) text=$(cat $1) && text=$text$rs; return 0 ;;
+        esac
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
     }
 fi

@@ -18,7 +18,7 @@ from rig.logins import write_ini
 from rig.matrix import Matrix
 from rig.needs import program
 from rig.others import SERVERS, Server
-from rig.polls import outcome, poll
+from rig.polls import GATHER, outcome, poll
 from rig.shells import LOGIN_SHELLS, TABLES, give_ash, needed
 from rig.sshd import Sshd, client_options
 from rig.users import User
@@ -26,8 +26,11 @@ from rig.wait import until
 
 from collector import authorize, cli, exposition, probe
 from collector.errors import ConfigError
+from collector.gather import GATHERERS
 
 pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "unshare")
+
+FILES = authorize.allowed(GATHER)
 
 RESTRICTED = Matrix(TABLES, "restricted", tuple(LOGIN_SHELLS), ("OpenSSH", "dropbear", "asyncssh"))
 
@@ -73,7 +76,7 @@ def make(name: str, folder: Path, key: Key) -> Server | Sshd:
 
 def restrict(server: Server | Sshd, user: str, old: str = "", new: str = "") -> None:
     """Put our line into authorized_keys, as it was when the collector had `new` where it has `old` now."""
-    line = authorize.line(server.key.public)
+    line = authorize.line(server.key.public, GATHER)
     assert old in line
     server.authorized_keys(user).write_text(line.replace(old, new) + "\n")
 
@@ -90,7 +93,7 @@ def test_polls(server: str, shell: str, servers: Servers, regen: bool) -> None:
     standing = poll(servers(server).login(LOGIN_SHELLS[shell].name))
 
     assert outcome(standing) == "up"
-    assert standing.ready == probe.Ready("bash", "forced", probe.program(authorize.FILES).sha256, authorize.FILES)
+    assert standing.ready == probe.Ready("bash", "forced", probe.program(FILES).sha256, FILES)
     RESTRICTED.check(shell, server, outcome(standing), regen)
 
 
@@ -227,7 +230,7 @@ def test_any_other_input_is_ignored(sh: str, bash: bool, tmp_path: Path) -> None
     hostile = "".join(f"{line.format(file=file)}\n" for line in HOSTILE)
     asked = probe.ask(1, ["/proc/loadavg", *FORBIDDEN]).decode()
     said = f"{hostile}: collector-probe {token}\n{hostile}{asked}2\n"
-    line = probe.forced_command(authorize.FILES).replace("exec /bin/sh -c", f"exec {sh} -c")
+    line = probe.forced_command(FILES).replace("exec /bin/sh -c", f"exec {sh} -c")
     if sh == "yash":
         # Ends at what is no text, which is good enough.
         said = said.replace("\xff", "")
@@ -248,7 +251,7 @@ def test_any_other_input_is_ignored(sh: str, bash: bool, tmp_path: Path) -> None
     assert not list((tmp_path / "empty").iterdir())
     ready = probe.find_ready(done.stdout, token)
     assert ready is not None
-    assert probe.read_ready(ready, probe.program()).files == authorize.FILES
+    assert probe.read_ready(ready, probe.program()).files == FILES
     texts = probe.split(
         done.stdout[done.stdout.index(f"{token} 2 ".encode()) :], token, 2, ["/proc/loadavg", *FORBIDDEN]
     ).texts
@@ -262,47 +265,48 @@ def test_any_other_input_is_ignored(sh: str, bash: bool, tmp_path: Path) -> None
 )
 def test_no_greeting_no_word(said: bytes) -> None:
     """Without a greeting that carries a token the probe ends without a word, as a failure."""
-    done = subprocess.run(
-        ["sh", "-c", probe.forced_command(authorize.FILES)], input=said, capture_output=True, check=False
-    )
+    done = subprocess.run(["sh", "-c", probe.forced_command(FILES)], input=said, capture_output=True, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_line(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gatherers", [GATHER, tuple(GATHERERS)], ids=["default", "all"])
+def test_line(gatherers: tuple[str, ...], kind: str, tmp_path: Path) -> None:
     """The line fits every server and shell, and holds the digest of the program in it."""
     key = make_key(tmp_path / "key", kind)
 
-    line = authorize.line(key.public)
+    line = authorize.line(key.public, gatherers)
 
     match = re.fullmatch(r"restrict,command=\"([^\"]*)\" (\S+ \S+) collector", line)
     assert match is not None
     assert match[2] == key.public
-    assert len(line) <= 4000
+    assert len(line) <= (authorize.MOST_DROPBEAR if gatherers == GATHER else authorize.MOST_LINE)
     assert line.isascii()
     assert line.isprintable()
     assert "!" not in line
     _, _, _, _, _, program, mode, digest, files = shlex.split(match[1])
-    assert (mode, files) == ("forced", "/proc/loadavg /proc/meminfo")
+    assert mode == "forced"
+    assert files.split() == list(authorize.allowed(gatherers))
+    assert gatherers != GATHER or files == "/proc/loadavg /proc/meminfo"
     assert digest == hashlib.sha256(program.encode()).hexdigest()
 
 
 def test_a_key_that_is_too_long() -> None:
     """A line that not every server takes is not printed."""
     with pytest.raises(
-        ConfigError, match=r"a line of 4000 bytes cannot hold a key of 2700 \(ssh-rsa\); use an Ed25519"
+        ConfigError, match=r"a line of 8000 bytes cannot hold a key of 6700 \(ssh-rsa\); use an Ed25519"
     ):
-        authorize.line("ssh-rsa " + "A" * 2700)
+        authorize.line("ssh-rsa " + "A" * 6700, GATHER)
 
 
 @pytest.mark.needs("dropbear")
-@pytest.mark.parametrize("server", ["OpenSSH", "dropbear"])
-def test_the_longest_line_is_taken(server: str, tmp_path: Path, key: Key) -> None:
+@pytest.mark.parametrize(("server", "most"), [("OpenSSH", authorize.MOST_LINE), ("dropbear", authorize.MOST_DROPBEAR)])
+def test_the_longest_line_is_taken(server: str, most: int, tmp_path: Path, key: Key) -> None:
     """A line as long as may be, filled up with a comment, lets us in."""
     with SERVERS[server](tmp_path, [key]) as there:
-        line = authorize.line(key.public)
-        there.authorized_keys("sh").write_text(line + "." * (authorize.MOST_LINE - len(line)) + "\n")
+        line = authorize.line(key.public, GATHER)
+        there.authorized_keys("sh").write_text(line + "." * (most - len(line)) + "\n")
 
         assert outcome(poll(there.login("sh"))) == "up"
 
@@ -319,10 +323,60 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = capsys.readouterr()
     assert cli.main(["authorize", "--config", str(ini), "ssh9"]) == 2
 
-    assert every.out.splitlines() == [authorize.line(key.public) for key in keys]
-    assert one.out.splitlines() == [authorize.line(keys[1].public)]
+    assert every.out.splitlines() == [authorize.line(key.public, GATHER) for key in keys]
+    assert one.out.splitlines() == [authorize.line(keys[1].public, GATHER)]
     assert every.err == one.err == ""
     assert "[ssh9]: no such machine" in capsys.readouterr().err
+
+
+def test_a_line_that_dropbear_does_not_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for all gatherers is printed, with a word on servers that take no such line."""
+    machine = {"host": "h", "key_file": make_key(tmp_path / "key").path, "gather": "all"}
+    ini = write_ini(tmp_path / "collector.ini", {"ssh0": machine})
+
+    assert cli.main(["authorize", "--config", str(ini)]) == 0
+
+    out, err = capsys.readouterr()
+    assert len(out) > authorize.MOST_DROPBEAR
+    assert f"dropbear takes no line of {len(out) - 1} bytes" in err
+
+
+def test_a_key_may_read_what_its_machines_gather(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line has the files of the gatherers of all machines with that key, or of those named, and no others."""
+    one, two = [make_key(tmp_path / name) for name in "ab"]
+    sections = {
+        "ssh0": {"host": "h", "key_file": one.path, "gather": "cpu, netdev"},
+        "ssh1": {"host": "h", "key_file": one.path, "gather": "time, stat, sockstat"},
+        "ssh2": {"host": "h", "key_file": two.path, "gather": "time"},
+    }
+    ini = write_ini(tmp_path / "collector.ini", sections, defaults={"known_hosts": tmp_path / "known_hosts"})
+
+    assert cli.main(["authorize", "--config", str(ini)]) == 0
+    every = capsys.readouterr().out.splitlines()
+    assert cli.main(["authorize", "--config", str(ini), "ssh1"]) == 0
+    named = capsys.readouterr().out.splitlines()
+
+    assert every == [
+        authorize.line(one.public, ["time", "cpu", "netdev", "stat", "sockstat"]),
+        authorize.line(two.public, ["time"]),
+    ]
+    assert named == [authorize.line(one.public, ["time", "stat", "sockstat"])]
+    assert authorize.allowed(["stat", "netdev", "cpu"]) == ("/proc/stat", "/proc/net/dev")
+    assert authorize.allowed(["time"]) == ()
+
+
+@pytest.mark.parametrize("gatherers", [("time",), tuple(GATHERERS)], ids=["clock", "all"])
+def test_lines_for_little_and_for_all(gatherers: tuple[str, ...], sshd: Callable[..., Sshd]) -> None:
+    """With the line for the clock alone, or for everything, polls give what they give without the line."""
+    server = sshd(users=[User("free"), User("bound")])
+    server.authorized_keys("bound").write_text(authorize.line(server.key.public, gatherers) + "\n")
+
+    free, bound = [poll(server.login(name), gather=gatherers) for name in ("free", "bound")]
+
+    assert outcome(free) == outcome(bound)
+    assert bound.ready == probe.Ready(
+        "bash", "forced", probe.program(authorize.allowed(gatherers)).sha256, authorize.allowed(gatherers)
+    )
 
 
 def test_check_tells_who_is_restricted(
@@ -332,7 +386,7 @@ def test_check_tells_who_is_restricted(
     users = [User(name) for name in ("free", "bound", "older", "fewer", "newer")]
     server = sshd(users=users)
     restrict(server, "bound")
-    restrict(server, "older", probe.program(authorize.FILES).sha256, "0" * 64)
+    restrict(server, "older", probe.program(FILES).sha256, "0" * 64)
     restrict(server, "fewer", "/proc/loadavg /proc/meminfo", "/proc/meminfo")
     restrict(server, "newer", "READY${sp}1", "READY${sp}2")
     ini = write_ini(tmp_path / "collector.ini", {user.name: server.login(user.name) for user in users})
@@ -349,7 +403,7 @@ def test_check_tells_who_is_restricted(
     assert "authorized_keys" not in notes["free"] + notes["bound"]
     assert notes["older"] == f"the line in authorized_keys is of another version of the collector; {again}"
     assert "load: /proc/loadavg is missing" in notes["fewer"]
-    assert f"another version of the collector and may not read /proc/loadavg; {again}" in out
+    assert f"  the line in authorized_keys may not read /proc/loadavg; {again}\n" in out
     assert "speaks version 2 of its protocol, and we speak 1" in notes["newer"]
 
 
@@ -374,10 +428,7 @@ def test_the_page_says_which_probe_answers(sshd: Callable[..., Sshd]) -> None:
 
     for user, mode in (("sh", "sent"), ("bash", "forced")):
         lines = str(exposition.render(poll(server.login(user))))
-        assert (
-            f'ssh_probe_info{{instance="ssh0",mode="{mode}",sha256="{probe.program(authorize.FILES).sha256}"}} 1.0\n'
-            in lines
-        )
+        assert f'ssh_probe_info{{instance="ssh0",mode="{mode}",sha256="{probe.program(FILES).sha256}"}} 1.0\n' in lines
 
 
 def ssh(server: Server | Sshd, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":

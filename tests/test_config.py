@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FIXTURES = Path(__file__).parent / "fixtures" / "config"
 BAD = sorted(FIXTURES.glob("bad-*.ini"))
 
-GATHERERS: Mapping[str, tuple[str, ...]] = {"time": (), "memory": (), "load": ("mode",)}
+GATHERERS: Mapping[str, tuple[str, ...]] = {"time": (), "memory": (), "load": ("minutes",)}
 RESERVED = ("gatherer", "reason")
 
 PIECES = (
@@ -436,15 +436,6 @@ def test_bad_sets_of_gatherers(words: str, expected: str, write: Write) -> None:
     path = write(f"[web1]\nhost = 192.0.2.10\ngather = {words}\n")
 
     assert problems(path, sets=SETS) == [f"{path}:3: [web1] gather: {expected}"]
-
-
-def test_labels_of_what_is_gathered(write: Write) -> None:
-    """A machine's labels may not be those of its gatherers, and may be those of others."""
-    path = write("[defaults]\nlabels = mode=fast\n[a]\nhost = h\ngather = time\n[b]\nhost = h\n[c]\nhost = h\n")
-
-    (told,) = problems(path)
-
-    assert told == f"{path}:2: [defaults] labels: 'mode' is a label of what the gatherer load yields; choose another"
 
 
 def test_lists_over_lines(write: Write) -> None:

@@ -6,30 +6,26 @@ the machine has, and `=== FILE ===` before each that matches a name with a star.
 """
 
 import math
-import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rig.said import CUT, machines, paths, said, texts
 
 from collector import gather
 from collector.errors import ParseError
 from collector.exposition import header, label_text, number
-from collector.gather import GATHERERS, MOST_SERIES, Gatherer, Gathering
+from collector.gather import GATHERERS, MOST_LABEL, MOST_SERIES, Gatherer, Gathering
 from collector.gather import parse as parse_all
 from collector.gatherers.memory import LATEST, MOST_LATEST, gauge_of
 from collector.metric import Metric, Sample, Samples
-from collector.probe import MATCH, read_clock
 from collector.snapshot import Gathered
 
-FIXTURES = Path(__file__).parent / "fixtures"
-CUT = "--- metrics ---\n"
-HEAD = re.compile(r"^--- (\S+) ---\n", re.MULTILINE)
-MATCHING = re.compile(r"^=== (\S+) ===\n", re.MULTILINE)
-CASES = [path for name in GATHERERS for path in sorted((FIXTURES / name).glob("*.txt"))]
+CASES = [path for name in GATHERERS for path in paths(name)]
 
 MALFORMED = {
     "time": ["", "noon", "1.2.3", "17 00", "\x00\x01", "nan", "inf", "1e999"],
@@ -58,28 +54,148 @@ MALFORMED = {
         f"MemTotal: {'9' * 400} kB",
         f"MemTotal: {'9' * 5000} kB",
     ],
+    "stat": ["", "ctxt", "ctxt many", "ctxt\t1", "intr ", "ctxt 1\nctxt 2", "btime nan", "cpu0 1 2 3 4", "\x7fELF"],
+    "cpu": [
+        "",
+        "cpu 1 2 3 4 5 6 7 8 9 0",
+        "cpu0 1 2 3",
+        "cpu0 1 2 3 four",
+        "cpux 1 2 3 4",
+        "cpu0 1 2 3 4\ncpu0 1 2 3 4",
+        "cpu0 1 2 3 inf",
+        f"cpu{'1' * 300} 1 2 3 4",
+        "\x00",
+    ],
+    "vmstat": ["", "pgfault", "pgfault ", "pgfault many", "pgfault 1 2", "nr_dirty 5", "pgfault 1\npgfault 2", "\x7f"],
+    "pressure": [
+        "",
+        "some avg10=0.00",
+        "some avg10=0.00 avg60=0.00 avg300=0.00 total=",
+        "some avg10=0.00 avg60=0.00 avg300=0.00 total=5",
+        "full avg10=0.00 avg60=0.00 avg300=0.00 total=5",
+        "some total=-5\nfull total=5",
+        f"some avg10=0.00 total={'9' * 400}\nfull avg10=0.00 total=5",
+        "Operation not supported",
+    ],
+    "filefd": ["", "1 2", "1 0 many", "1,0,2", "nan 0 nan", "\x00"],
+    "netdev": [
+        "",
+        "Inter-|\n face |\n",
+        "a\nb\neth0: 1 2 3",
+        "a\nb\n 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
+        "a\nb\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 many",
+        "a\nb\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 nan",
+        "a\nb\n" + 2 * "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n",
+        f"a\nb\n{'x' * 300}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
+        "\x7fELF\x02\x01",
+    ],
+    "diskstats": [
+        "",
+        "\n",
+        "8 0",
+        "8 0 sda",
+        "8 0 sda 1 2 3 4",
+        "8 1 sda1 1 2 3 4",
+        "8 0 sda 1 2 3 4 5 6 7 8 9 10 many",
+        2 * "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n",
+        "8 0 sda 1 2 3 4 5 6 7 8 9 10 inf",
+        "\x7fELF",
+    ],
+    "sockstat": ["", "TCP", "TCP:", "TCP: inuse", "TCP: inuse many", "XDP: inuse 5", "TCP: mem 1e999", "\x00"],
+    "netstat": [
+        "",
+        "Udp: NoPorts",
+        "Udp: NoPorts\nUdp:",
+        "Udp: NoPorts\nUdp: many",
+        "Udp: NoPorts\nTcp: 5",
+        "Udp: NoPorts\nUdp: 5 6",
+        "Udp: NoPorts NoPorts\nUdp: 5 5",
+        "Udp6NoPorts 5",
+        "\x00\n\x00",
+    ],
+    "conntrack": ["", "many", "1 2", "0x12", "nan", "\x00"],
+    "entropy": ["", "many", "1 2", "256 bits", "inf", "\x00"],
+    "arp": [
+        "",
+        "\n",
+        "192.0.2.1 0x1 0x2 02:fc:00:00:00:05 * eth0",
+        "IP address HW type\n192.0.2.1 0x1 0x2 02:fc:00:00:00:05 eth0",
+        "IP address HW type\n192.0.2.1 0x1 0x2 02:fc:00:00:00:05 * eth0 ?",
+        "IP address HW type\n\n",
+        f"IP address HW type\n192.0.2.1 0x1 0x2 02:fc:00:00:00:05 * {'x' * 300}",
+        "\x7fELF",
+    ],
+    "schedstat": [
+        "",
+        "version 15",
+        "version 15\ntimestamp 1",
+        "version 12\ncpu0 1 2 3 4 5 6 7 8 9 10 11 12",
+        "cpu0 1 2 3 4 5 6 7 8 9",
+        "version 15\ncpu0 1 2 3 4 5 6 7 8",
+        "version 15\ncpu0 1 2 3 4 5 6 7 8 many",
+        "version 15\ncpu0 1 2 3 4 5 6 7 8 9\ncpu0 1 2 3 4 5 6 7 8 9",
+        "version fifteen\ncpu0 1 2 3 4 5 6 7 8 9",
+    ],
+    "softnet": [
+        "",
+        "\n",
+        "1 2 3",
+        "1 2 3 4 5 6 7 8 g",
+        "1 2 3 4 5 6 7 8 9\n\n",
+        2 * "1 2 3 4 5 6 7 8 9 a b c 0\n",
+        f"{'f' * 300} 2 3 4 5 6 7 8 9",
+        "\x00",
+    ],
+    "udp_queues": [
+        "",
+        "\n",
+        "0: 00000000:0044 00000000:0000 07 00000000:00000000",
+        "sl local_address rem_address st\n0: 00000000:0044 00000000:0000 07",
+        "sl local_address rem_address st\n0: 00000000:0044 00000000:0000 07 00000000",
+        "sl local_address rem_address st\n0: 00000000:0044 00000000:0000 07 00000000:0000:0",
+        "sl local_address rem_address st\n0: 00000000:0044 00000000:0000 07 00000000:many",
+        "\x00",
+    ],
+    "uname": ["", "x" * 201, "x" * 100_000],
+    "os": [
+        "",
+        "\n",
+        "Debian GNU/Linux 12",
+        "# ID=debian",
+        'NAME="Debian',
+        "NAME='Debian",
+        f"VERSION_ID={'9' * 400}",
+        "ID=fedora\nSUPPORT_END=soon",
+        "ID=fedora\nSUPPORT_END=2024-13-01",
+        f"NAME={'x' * 300}",
+        f"NAME={'x' * 1000}",
+        "\x7fELF",
+    ],
+    "md": [
+        "",
+        "\n",
+        "md0 : active raid1 sdb1[1] sda1[0]\n      523264 blocks [2/2] [UU]",
+        "Personalities : [raid1]\nmd0 active raid1",
+        "Personalities : [raid1]\nmd0 : idle raid1 sdb1[1] sda1[0]\n      523264 blocks [2/2] [UU]",
+        "Personalities : [raid1]\nmd0 : active raid1 sdb1[1] sda1[0]\n      523264 blocks [2/2] [UU]\n" * 2,
+        "Personalities : [raid1]\nmd0 : active raid1 sda1[0]\nmd0 : active raid1 sda1[0]",
+        f"Personalities : [raid1]\n{'x' * 300} : active raid1 sda1[0]",
+        f"Personalities : [raid1]\nmd0 : active raid1 sda1[0]\n      {'9' * 400} blocks",
+        "\x7fELF",
+    ],
+    "interrupts": [
+        "",
+        "\n",
+        "CPU0 CPU1",
+        "26: 0 13 IO-APIC 4-edge ttyS0",
+        "CPU0\n26: many IO-APIC 4-edge ttyS0",
+        "CPU0\n26: nan IO-APIC 4-edge ttyS0",
+        "CPU0\nERR: 0",
+        "CPU0\n26: 1 IO-APIC\n26: 2 IO-APIC",
+        f"CPU0\n26: 1 IO-APIC {'x' * 300}",
+        "\x7fELF",
+    ],
 }
-
-
-def said(name: str, text: str) -> dict[str, str]:
-    """What a machine says whose every file has this text."""
-    return dict.fromkeys(GATHERERS[name].files, text)
-
-
-def fixture(name: str, text: str) -> dict[str, str]:
-    """What the machine of a fixture says: the text of each file."""
-    if name == "time":
-        return said(name, read_clock(text)[0])
-    before, *parts = HEAD.split(text)
-    if not parts:
-        return said(name, text)
-    assert not before
-    texts = {
-        file: MATCHING.sub(lambda match: f"{MATCH}{match[1]}\n", part) if "*" in file else part
-        for file, part in zip(parts[::2], parts[1::2], strict=True)
-    }
-    assert texts.keys() <= set(GATHERERS[name].files)
-    return dict.fromkeys(GATHERERS[name].files, "") | texts
 
 
 def parse(gatherer: Gatherer, texts: dict[str, str]) -> tuple[Sample, ...]:
@@ -101,7 +217,7 @@ def test_fixture(path: Path, regen: bool) -> None:
     """What a real machine said becomes exactly the metrics that stand below it."""
     text, cut, expected = path.read_text().partition(CUT)
 
-    actual = exposition(parse(GATHERERS[path.parent.name], fixture(path.parent.name, text)))
+    actual = exposition(parse(GATHERERS[path.parent.name], texts(path.parent.name, text)))
 
     if regen:
         path.write_text(path.read_text().partition(CUT)[0] + CUT + actual)
@@ -127,23 +243,66 @@ def test_malformed(name: str, text: str) -> None:
     assert len(str(caught.value)) < 320
 
 
+EDITS = st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 8), st.text(max_size=8)), max_size=3)
+"""Where to change a text, how many characters to take out there, and what to put in their place."""
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.from_regex(r"[A-Za-z()_]{1,12}: +[0-9]{1,25}( kB)?", fullmatch=True),
+    st.from_regex(r"[0-9.]{1,8} [0-9.]{1,8} [0-9.]{1,8} [0-9/ ]{1,8}", fullmatch=True),
+)
+
+
+def edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """A text after some changes."""
+    for at, cut, new in edits:
+        place = at % (len(text) + 1)
+        text = text[:place] + new + text[place + cut :]
+    return text
+
+
+def like(text: str) -> st.SearchStrategy[str]:
+    """Texts that look somewhat like this one: itself with changes, or some of its lines, changed, among others."""
+    own = st.builds(edited, st.sampled_from(text.split("\n")), EDITS)
+    lines = st.lists(st.one_of(own, LINES), max_size=20)
+    return st.one_of(st.builds(edited, st.just(text), EDITS), lines.map("\n".join))
+
+
 @pytest.mark.parametrize("name", sorted(GATHERERS))
+@settings(deadline=None)
 @given(data=st.data())
 def test_total(name: str, data: st.DataObject) -> None:
     """Whatever a machine says, a parser gives finite samples, each series once, or a ParseError, and nothing else."""
-    line = st.one_of(
-        st.text(max_size=40),
-        st.from_regex(r"[A-Za-z()_]{1,12}: +[0-9]{1,25}( kB)?", fullmatch=True),
-        st.from_regex(r"[0-9.]{1,8} [0-9.]{1,8} [0-9.]{1,8} [0-9/ ]{1,8}", fullmatch=True),
-    )
-    text = "\n".join(data.draw(st.lists(line, max_size=120)))
+    machine = data.draw(st.sampled_from(list(machines(name))))
     try:
-        samples = parse(GATHERERS[name], said(name, text))
+        samples = parse(GATHERERS[name], {file: data.draw(like(text)) for file, text in machine.items()})
     except ParseError:
         return
 
     assert all(math.isfinite(sample.value) for sample in samples)
+    assert all(len(label) <= MOST_LABEL for sample in samples for label in sample.labels)
     assert len({(sample.metric.name, sample.labels) for sample in samples}) == len(samples) <= MOST_SERIES
+
+
+@pytest.mark.limit(20)
+@pytest.mark.parametrize("name", sorted(GATHERERS))
+def test_long_texts_take_no_time(name: str) -> None:
+    """Each line of a fixture, and each blank, digit and letter of it, a hundred thousand times over is read at once."""
+    for machine in machines(name):
+        for file, text in machine.items():
+            for line in sorted(set(text.split("\n")))[:20]:
+                for part in (line, f"{line}\n", *line[:60]):
+                    grown = text.replace(line, part * (100_000 // len(part or " ")), 1)
+                    with suppress(ParseError):
+                        parse(GATHERERS[name], machine | {file: grown})
+
+
+@pytest.mark.parametrize("name", sorted(GATHERERS))
+def test_labels_are_known(name: str) -> None:
+    """The labels that a gatherer says it has are those of its samples: a configuration may not have them as its own."""
+    found = [metric for machine in machines(name) for metric, *_ in parse(GATHERERS[name], machine)]
+
+    assert GATHERERS[name].labels == {label for metric in found for label in metric.labels}
 
 
 FIELDS = st.tuples(

@@ -17,7 +17,8 @@ from collector import probe
 from collector.errors import ProtocolViolation, ShellFailed
 
 WHOLE = probe.program(("filesystems", "*"))
-WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", "/proc/not/there")
+NUMBER = "/proc/sys/kernel/threads-max"
+WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", NUMBER, "/proc/not/there", "/proc/sys/not/there")
 
 SHELLS = {
     "bash": (["/bin/bash"], {}, "bash"),
@@ -106,7 +107,9 @@ def test_answers(name: str) -> None:
         assert len(answer.texts["/proc/loadavg"].split()) == 5
         assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
         assert answer.texts["/proc/meminfo"].count("\n") == Path("/proc/meminfo").read_text().count("\n")
-        assert answer.texts["/proc/not/there"] == ""
+        # The kernel gives it to the first read of a byte or more, and nothing to the second.
+        assert answer.texts[NUMBER] == Path(NUMBER).read_text()
+        assert answer.texts["/proc/not/there"] == answer.texts["/proc/sys/not/there"] == ""
 
 
 HUNG = """

@@ -13,7 +13,7 @@ from rig.keys import Key, make_key
 from rig.logins import Login
 from rig.matrix import Matrix
 from rig.others import SERVERS, Server
-from rig.polls import outcome, poll
+from rig.polls import GATHER, outcome, poll
 from rig.scripted import Script, SshServer, exits, says, says_nothing
 from rig.shells import NO_SHELLS, SHELLS, TABLES, give_ash, needed
 from rig.sshd import Sshd
@@ -152,7 +152,7 @@ def test_noise(forced: bool, sshd: Callable[..., Sshd], tmp_path: Path) -> None:
     server = sshd(users=users, Banner=str(tmp_path / "banner"))
     for user in users:
         if forced:
-            server.authorized_keys(user.name).write_text(authorize.line(server.key.public) + "\n")
+            server.authorized_keys(user.name).write_text(authorize.line(server.key.public, GATHER) + "\n")
 
         standing = poll(server.login(user.name))
 

@@ -79,7 +79,7 @@ def test_with_bash_a_poll_starts_no_process(
     """Where there is bash, whatever the login shell and the key's line, no poll forks, clones or executes anything."""
     server = sshd()
     if restricted:
-        server.authorized_keys(user).write_text(authorize.line(server.key.public) + "\n")
+        server.authorized_keys(user).write_text(authorize.line(server.key.public, OPTIONS["gather"]) + "\n")
     made = post(server.login(user))
     polls(made)
 

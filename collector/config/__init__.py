@@ -85,9 +85,8 @@ def load(
 
     `gather =` may name `gatherers`, and `sets` of them by one word; `labels =` may not name `reserved_labels`, nor what
     stands with a gatherer, the labels of its series. `credential:NAME` is a file in the folder `credentials`
-    ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no
-    key is pinned; they are not read here, but `identity_problem` may read a key and what goes with it, and say which
-    option is wrong, and what.
+    ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no key is pinned; they are
+    not read here, but `identity_problem` may read a key and what goes with it, and say which option is wrong, and what.
     """
     problems: Problems = []
     words = {**{name: (name,) for name in gatherers}, **sets}
@@ -250,7 +249,7 @@ def _check_labels(settings: Settings, gatherers: Mapping[str, Collection[str]], 
     """Note labels that the series of the machine's gatherers have too."""
     for name, _ in settings["labels"].value or ():
         if owner := next((one for one in settings["gather"].value or () if name in gatherers[one]), ""):
-            text = f"{quoted(name)} is a label of what the gatherer {owner} yields; choose another"
+            text = f"{quoted(name)} is a label of what {owner} gathers; choose another"
             problems.append((settings["labels"].place("labels"), text))
 
 

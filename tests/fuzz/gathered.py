@@ -5,17 +5,15 @@ from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from rig.said import machines
 
 from collector.config import Machine
 from collector.errors import ParseError
 from collector.exposition import header, render
-from collector.gather import GATHERERS, MOST_SERIES, parse
+from collector.gather import GATHERERS, MOST_LABEL, MOST_SERIES, parse
 from collector.metric import Samples
-from collector.probe import CLOCK, SEPARATOR, read_clock
+from collector.probe import SEPARATOR
 from collector.snapshot import Snapshot, Standing
-
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-CUT = "--- metrics ---\n"
 
 LONGEST = 320
 """Characters that a ParseError may have."""
@@ -39,7 +37,9 @@ def gather(name: str, data: bytes) -> None:
         assert len(str(error)) <= LONGEST
         return
     assert all(map(math.isfinite, samples.values))
-    assert 0 < len(set(samples.shape.series)) == len(samples.values) <= MOST_SERIES
+    assert len(set(samples.shape.series)) == len(samples.values) <= MOST_SERIES
+    assert samples.values or gatherer.may_be_empty
+    assert samples.shape.longest_label <= MOST_LABEL
     read_back(samples)
 
 
@@ -61,9 +61,5 @@ def read_back(samples: Samples) -> None:
 
 
 def seeds(name: str) -> tuple[bytes, ...]:
-    """Return what real machines said, as in the gatherer's fixtures."""
-    files = GATHERERS[name].files
-    texts = [path.read_text().partition(CUT)[0] for path in sorted((FIXTURES / name).glob("*.txt"))]
-    return tuple(
-        SEPARATOR.join([(read_clock(text)[0] if file == CLOCK else text).encode() for file in files]) for text in texts
-    )
+    """Return what real machines said, as in the gatherer's fixtures: the text of each file."""
+    return tuple(SEPARATOR.join(map(str.encode, texts.values())) for texts in machines(name))

@@ -13,6 +13,7 @@ r"""The test rig: real servers, false servers and bad networks, one idea a modul
     shells.py      login shells, each as a user
     dns.py         NameServer: a name server that tells the truth, fails or is silent
     daemon.py      Daemon: the daemon as a process
+    said.py        what the machines of fixtures/<gatherer>/ said, file by file
     polls.py       poll(login): a machine polled, as the daemon does it
     matrix.py      Matrix: a table in a document, each cell of which a test answers for
     servers.py     RawServer, silent_port: servers that never get as far as SSH

@@ -10,9 +10,12 @@ from collector.ssh.identities import Identities
 from collector.sweep import settle, visit
 from rig.logins import Login
 
+GATHER = ("time", "memory", "load")
+"""What is gathered unless a machine says otherwise."""
+
 OPTIONS = {
     "name": "ssh0",
-    "gather": ("time", "memory", "load"),
+    "gather": GATHER,
     "labels": (),
     "interval": 10.0,
     "interval_text": "10s",
