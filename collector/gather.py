@@ -30,6 +30,9 @@ MOST_LABEL = 200
 """Characters of a label's value, which the machine chooses. Linux lets the names of machines have 64."""
 
 
+Mend = Callable[[Samples, Samples], Samples]
+
+
 @dataclass(frozen=True, slots=True)
 class Gatherer:
     """What a file of collector/gatherers says: its name, the files it reads, and how it parses them.
@@ -37,7 +40,8 @@ class Gatherer:
     `parse` takes the text of each of the `files`, or where there is a `*` in its name the texts of all that match, by
     their names; either may be empty for those that are `optional`. `labels` are the names of the labels that its
     metrics have. One that `may_be_empty` has no samples on some healthy machines. What it reads hardly ever changes if
-    it `is_seldom` read. Those `in_node` are what node_exporter gives by default.
+    it `is_seldom` read. Those `in_node` are what node_exporter gives by default. `mend` makes good what the kernel gets
+    wrong from one time to the next: of the samples that are and that were before it returns those that shall be.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Gatherer:
     in_node: bool
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
+    mend: Mend | None
 
 
 Result = Samples | str
@@ -55,11 +60,15 @@ Result = Samples | str
 
 
 class Reader:
-    """Parses answers by the gatherers of these names; `files` are those that all of them read."""
+    """Parses answers by the gatherers of these names; `files` are those that all of them read.
+
+    `mended` are the places of those whose samples are to be mended, and how.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.gatherers = [GATHERERS[name] for name in names]
         self.files = files(names)
+        self.mended = [(place, one.mend) for place, one in enumerate(self.gatherers) if one.mend]
         self._all_well = tuple([Gathered(gatherer.name, None) for gatherer in self.gatherers])
 
     def read(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
@@ -103,12 +112,13 @@ class Gathering:
     and from then on every `SELDOM` seconds. In between what they last said stands.
     """
 
-    __slots__ = ("_due", "_files", "_is_whole", "_kept", "_reader")
+    __slots__ = ("_before", "_due", "_files", "_is_whole", "_kept", "_reader")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._reader = reader(names)
         self._files = self._reader.files
         self._kept: dict[str, Result] = {}
+        self._before: dict[int, Samples] = {}
         self._is_whole = False
         self._due = 0.0
 
@@ -123,9 +133,16 @@ class Gathering:
     def read(self, texts: Mapping[str, str]) -> tuple[Samples, tuple[Gathered, ...]]:
         """Parse the text of each file that was asked for: the samples of all gatherers, and how each of them fared."""
         results = self._reader.read(texts, self._kept)
+        for place, mend in self._reader.mended:
+            self._mend(results, place, mend)
         if self._is_whole:
             self._learn(texts, results)
         return self._reader.join(results)
+
+    def _mend(self, results: list[Result], place: int, mend: Mend) -> None:
+        result, before = results[place], self._before.get(place)
+        if isinstance(result, Samples):
+            results[place] = self._before[place] = result if before is None else mend(result, before)
 
     def _learn(self, texts: Mapping[str, str], results: list[Result]) -> None:
         """Keep what need not be asked for again soon."""
@@ -191,6 +208,7 @@ def _gatherer(name: str, module: ModuleType) -> Gatherer:
         in_node=not getattr(module, "ONLY_IF_ASKED", False),
         labels=labels,
         parse=module.parse,
+        mend=getattr(module, "mend", None),
     )
 
 

@@ -465,3 +465,25 @@ def test_what_hardly_ever_changes_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     assert dict(gathered) == {"time": None, "load": None}
     assert gathering.wanted(True) == ("clock", "/proc/loadavg")
     gather.reader.cache_clear()
+
+
+def cpu_times(read: tuple[Samples, object]) -> dict[tuple[str, str], float]:
+    """Seconds of each processor in each mode."""
+    return {sample.labels: sample.value for sample in read[0] if sample.metric.name == "node_cpu_seconds_total"}
+
+
+def test_processors_never_go_back() -> None:
+    """Times that go back a little stay as they were; those of a processor that goes back by seconds begin anew."""
+    gathering = Gathering(("cpu",))
+
+    def read(one: str, two: str) -> dict[tuple[str, str], float]:
+        return cpu_times(gathering.read({"/proc/stat": f"cpu 0 0 0 0\ncpu0 {one}\ncpu1 {two}\n"}))
+
+    first = read("100 0 100 1000 500", "100 0 100 1000 500")
+    assert first["0", "idle"] == 10
+    back = read("150 0 100 990 100", "200 0 100 1100 600")
+    assert (back["0", "user"], back["0", "idle"], back["0", "iowait"]) == (1.5, 10, 5)
+    assert (back["1", "user"], back["1", "idle"], back["1", "iowait"]) == (2, 11, 6)
+    on = read("160 0 100 1010 510", "1 0 0 20 5")
+    assert (on["0", "idle"], on["0", "iowait"]) == (10.1, 5.1)
+    assert (on["1", "user"], on["1", "idle"], on["1", "iowait"]) == (0.01, 0.2, 0.05)
