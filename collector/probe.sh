@@ -1,6 +1,6 @@
 # The collector's probe. It answers each line of standard input with one line: the clock, then some files of /proc.
-# It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer. In any other shell
-# than bash it runs cat for each file of /proc/sys: most read a byte at a time, and of a number there the first is all.
+# It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer, and in any other
+# than bash one grep for all files of /proc/sys: such a shell reads a byte at a time, and of a number there the first is all.
 # It writes nothing but its answers, keeps nothing, and ends with the connection.
 #
 # What stands between `part for PATTERN` and `end of part` is there only for files whose names match.
@@ -99,12 +99,34 @@ else
     slurp() {
         text=
         [ -r $1 ] || return 0
+# part for ^/proc/sys/
         case $1 in
-            /proc/sys/*) text=$(cat $1) && text=$text$rs; return 0 ;;
+            /proc/sys/*) grep_number $1; return ;;
         esac
+# end of part
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
     }
 fi
+
+# part for ^/proc/sys/
+# grep_number FILE: its text in $text, by one grep an answer for all files of /proc/sys.
+grepped=0
+grep_number() {
+    [ $grepped = $number ] || grep_numbers
+    text=${numbers#*$nl$1:}
+    text=${text%%$nl*}$rs
+}
+grep_numbers() {
+    grepped=$number
+    set --
+    IFS=$sp
+    for entry in $files; do
+        case $entry in /proc/sys/*) set -- $@ $entry ;; esac
+    done
+    IFS=
+    numbers=$nl$(grep -s ^ /dev/null $@)
+}
+# end of part
 
 # part for [*]
 # each PATTERN: the names and texts of the files that match in $text.

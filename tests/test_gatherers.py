@@ -467,7 +467,7 @@ def test_what_hardly_ever_changes_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     gather.reader.cache_clear()
 
 
-def cpu_times(read: tuple[Samples, object]) -> dict[tuple[str, str], float]:
+def cpu_times(read: tuple[Samples, object]) -> dict[tuple[str, ...], float]:
     """Seconds of each processor in each mode."""
     return {sample.labels: sample.value for sample in read[0] if sample.metric.name == "node_cpu_seconds_total"}
 
@@ -476,7 +476,7 @@ def test_processors_never_go_back() -> None:
     """Times that go back a little stay as they were; those of a processor that goes back by seconds begin anew."""
     gathering = Gathering(("cpu",))
 
-    def read(one: str, two: str) -> dict[tuple[str, str], float]:
+    def read(one: str, two: str) -> dict[tuple[str, ...], float]:
         return cpu_times(gathering.read({"/proc/stat": f"cpu 0 0 0 0\ncpu0 {one}\ncpu1 {two}\n"}))
 
     first = read("100 0 100 1000 500", "100 0 100 1000 500")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from collector import probe
 from collector.errors import ProtocolViolation, ShellFailed
 
-WHOLE = probe.program(("filesystems", "*"))
-NUMBER = "/proc/sys/kernel/threads-max"
-WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", NUMBER, "/proc/not/there", "/proc/sys/not/there")
+WHOLE = probe.program(("filesystems", "*", "/proc/sys/"))
+NUMBERS = ("/proc/sys/kernel/threads-max", "/proc/sys/kernel/ostype", "/proc/sys/fs/file-max")
+WANTED = (probe.CLOCK, "/proc/loadavg", "/proc/meminfo", *NUMBERS, "/proc/not/there", "/proc/sys/not/there")
 
 SHELLS = {
     "bash": (["/bin/bash"], {}, "bash"),
@@ -108,7 +108,7 @@ def test_answers(name: str) -> None:
         assert answer.texts["/proc/meminfo"].startswith("MemTotal:")
         assert answer.texts["/proc/meminfo"].count("\n") == Path("/proc/meminfo").read_text().count("\n")
         # The kernel gives it to the first read of a byte or more, and nothing to the second.
-        assert answer.texts[NUMBER] == Path(NUMBER).read_text()
+        assert [answer.texts[file] for file in NUMBERS] == [Path(file).read_text() for file in NUMBERS]
         assert answer.texts["/proc/not/there"] == answer.texts["/proc/sys/not/there"] == ""
 
 
