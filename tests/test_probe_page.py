@@ -3,6 +3,7 @@
 import gzip
 import math
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from rig.servers import RawServer, says_nothing
 from rig.wait import until
 from test_asked import Gate
 from test_sweep import Rig, machine, rig
-from test_web import Answer, fetch, serving
+from test_web import Answer, fetch, rest, serving
 from test_web import machine as never_polled
 from test_web_config import PASSWORD, ask, basic, tls, trusting, users
 from test_web_config import serving as protected
@@ -31,7 +32,7 @@ from test_web_config import serving as protected
 from collector import exposition
 from collector.polling import Asked
 from collector.snapshot import Fleet, Snapshot
-from collector.web import Site
+from collector.web import Site, bind
 from collector.web.negotiate import OPENMETRICS, TEXT
 from collector.web.probe import MARGIN, MOST_WAITING, PATIENCE, Query, may_debug, no_such_machine, patience
 
@@ -404,3 +405,26 @@ def test_the_daemon_has_all_of_it(tmp_path: Path, login: Callable[..., Login]) -
             assert 404 == daemon.get("/probe?target=ssh0")[0]
             assert 0 == daemon.end()
             assert "Traceback" not in daemon.log
+
+
+def test_the_first_answer_is_whole(tmp_path: Path, login: Callable[..., Login]) -> None:
+    """Who asks before the machines are set up waits: an empty list would take all targets away, and is not ready."""
+    with RawServer(says_nothing) as server, bind("127.0.0.1", 0) as listener:
+        there, port = login(server), listener.getsockname()[1]
+        times: dict[str, Any] = {"listen": f"127.0.0.1:{port}", "interval": "1h", "timeout": "5s"}
+        ini = write_ini(tmp_path / "collector.ini", {f"ssh{number}": there for number in range(1000)}, **times)
+        listener.close()
+        with Daemon(tmp_path / "log", "run", "--config", str(ini)):
+            first = until(lambda: asked_at(port, "/sd"), "it answers")
+            assert b"503" in asked_at(port, "/-/ready").partition(b"\r\n")[0]
+    assert 1000 == first.count(b'"targets"')
+
+
+def asked_at(port: int, path: str) -> bytes:
+    """The answer of whoever listens on a port, if anybody does."""
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return rest(connection)
+    except ConnectionRefusedError:
+        return b""

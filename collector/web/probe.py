@@ -117,7 +117,7 @@ class Probe:
             return say(f"{query.target} has just changed in the configuration; ask again.", "503 Service Unavailable")
         if asked is Asked.LATE and (trace or self._fleet[query.target].up):
             late = (
-                f"{query.target} was not polled within {seconds:g} s; the poll goes on, and what comes of it is next."
+                f"{query.target} was not polled within {seconds:g} s; the poll goes on, ask again for what comes of it."
             )
             return say(late, "503 Service Unavailable")
         if trace is None:
@@ -151,7 +151,7 @@ def patience(header: str | None) -> float:
 
 def may_debug(environ: Environ) -> bool:
     """Say whether somebody on this machine asks, or somebody who has shown a password or a certificate."""
-    if environ.get("REMOTE_USER") or environ.get("SSL_CLIENT_VERIFY") == "SUCCESS":
+    if "REMOTE_USER" in environ or environ["SSL_CLIENT_VERIFY"] == "SUCCESS":
         return True
     address = ipaddress.ip_address(environ["REMOTE_ADDR"])
     address = getattr(address, "ipv4_mapped", None) or address
