@@ -42,6 +42,7 @@ def test_each_machine_is_a_target_with_its_labels() -> None:
                 "role": "web",
                 "__scrape_interval__": "15s",
                 "__scrape_timeout__": "11s",
+                "__meta_collector_interval": "15s",
                 "__meta_collector_host": "192.0.2.10",
                 "__meta_collector_port": "22",
             },
@@ -51,11 +52,20 @@ def test_each_machine_is_a_target_with_its_labels() -> None:
             "labels": {
                 "__scrape_interval__": "500ms",
                 "__scrape_timeout__": "500ms",
+                "__meta_collector_interval": "500ms",
                 "__meta_collector_host": "2001:db8::1",
                 "__meta_collector_port": "2222",
             },
         },
     ] == listed(eu, odd)
+
+
+def test_what_is_seldom_polled_is_scraped_often_enough() -> None:
+    """An hour between two scrapes would be fifty-five minutes without series; the interval itself is told as well."""
+    labels = listed(machine("ssh0", interval=3600.0, timeout=600.0))[0]["labels"]
+
+    assert ("120s", "120s") == (labels["__scrape_interval__"], labels["__scrape_timeout__"])
+    assert "3600s" == labels["__meta_collector_interval"]
 
 
 def test_no_machine_is_an_empty_list() -> None:

@@ -16,6 +16,9 @@ from collector.web.probe import MARGIN
 AT_A_TIME = 250
 """Machines that are put down before others have their turn: a millisecond or two."""
 
+LONGEST = 120.0
+"""Seconds between two scrapes at most: five minutes after one Prometheus takes its series for ended."""
+
 
 def listing(machines: Iterable[Machine]) -> Iterator[bytes]:
     """Yield the list piece by piece, as JSON."""
@@ -33,12 +36,18 @@ def group(machine: Machine) -> dict[str, object]:
         "targets": [machine.name],
         "labels": {
             **dict(machine.labels),
-            "__scrape_interval__": duration(machine.interval),
+            "__scrape_interval__": duration(scrape_interval(machine)),
             "__scrape_timeout__": duration(scrape_timeout(machine)),
+            "__meta_collector_interval": duration(machine.interval),
             "__meta_collector_host": machine.host,
             "__meta_collector_port": str(machine.port),
         },
     }
+
+
+def scrape_interval(machine: Machine) -> float:
+    """Return how often Prometheus should ask, in seconds: as often as there is something new, and often enough."""
+    return min(machine.interval, LONGEST)
 
 
 def scrape_timeout(machine: Machine) -> float:
@@ -46,7 +55,7 @@ def scrape_timeout(machine: Machine) -> float:
 
     It may not be longer than the interval: Prometheus would drop the target.
     """
-    return min(machine.interval, machine.timeout + 2 * MARGIN)
+    return min(scrape_interval(machine), machine.timeout + 2 * MARGIN)
 
 
 def duration(seconds: float) -> str:
