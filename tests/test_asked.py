@@ -262,7 +262,11 @@ def test_a_trace_shows_how_far_a_failure_got(rig: Rig, login: Callable[..., Logi
     """Half an answer, after which the machine hung up, is in the trace."""
 
     def half(chunks: Iterator[bytes]) -> Iterator[bytes]:
-        yield next(chunks)
+        before = b""
+        while not before.endswith(b"\n") or b" READY " not in before:
+            chunk = next(chunks)
+            before += chunk
+            yield chunk
         yield next(chunks)[:20]
 
     with SshServer(shell(half)) as server:
