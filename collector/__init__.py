@@ -7,7 +7,7 @@ The way of the data is the way of the modules; nothing flows back:
     __main__.py     gevent's patches, then cli.main()
     cli.py          arguments -> one function a command
     daemon.py       run(): the parts wired, signals, ready, reload, stop in order
-    polling.py      the machines of the configuration in force, and what a reload changes
+    polling.py      the machines of the configuration in force, what a reload changes, and polls that somebody asks for
     config/         collector.ini -> Config, Machine; its web_config -> WebConfig; every check of both
         ini.py          files -> sections, each value with its line
         values.py       texts -> values

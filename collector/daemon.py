@@ -88,15 +88,16 @@ class Daemon:
         host, port = self._config.listen
         listener = bind(host, port)
         reload = self.reload if self._config.web_reload else None
-        site = Site(self._polling.fleet, self._page, self._is_ready, reload)
+        site = Site(self._polling.fleet, self._page, self._is_ready, reload, own=self._own_page, ask=self._polling.ask)
         self._server = serve(listener, site, protection=self._protection)
-        self._server.start()
         self._telemetry.loaded(True)
         self._connector.host_keys.use(logins(self._config))
         self._connector.host_keys.refresh()
         if self._config.web_config:
             self._telemetry.watch_web_config(lambda: self._protection.readable)
         self._polling.apply(self._config)
+        # Whoever connects waits until now: without machines /sd would take Prometheus' targets away.
+        self._server.start()
         watches = self._telemetry.measure_lag, self._connector.host_keys.watch, self._watch, memory.tidy
         for greenlet in [*self._schedule.start(), *map(gevent.spawn, watches)]:
             greenlet.link(lambda _: self.broken.set())
@@ -153,6 +154,9 @@ class Daemon:
 
     def _page(self, openmetrics: bool) -> Iterator[bytes]:
         return exposition.page(self._polling.fleet, self._telemetry.registry, openmetrics)
+
+    def _own_page(self, openmetrics: bool) -> Iterator[bytes]:
+        yield exposition.of_daemon(self._telemetry.registry, openmetrics)
 
     def _is_ready(self) -> bool:
         self._was_complete = self._was_complete or self._polling.fleet.complete

@@ -108,7 +108,8 @@ def render(standing: Standing) -> Block:
     block, snapshot = standing.block, standing.snapshot
     own, said = own_samples(standing), snapshot.samples if snapshot else NONE
     if block is None:
-        return Block(_rendered(standing.machine, own), _rendered(standing.machine, said))
+        labels = own_labels(standing.machine)
+        return Block(_rendered(labels, own), _rendered(labels, said))
     # Of ssh_up, which has none but the machine's.
     plain = _labels_of(block.own.rests[0])
     return Block(_amended(standing.machine, own, block.own, plain), _amended(standing.machine, said, block.said, plain))
@@ -117,7 +118,7 @@ def render(standing: Standing) -> Block:
 def _amended(machine: Machine, now: Samples, before: Lines, plain: str) -> Lines:
     """Render the lines whose values are not as they were; `plain` are the labels of a series that has none itself."""
     if before.shape is not now.shape:
-        return _rendered(machine, now)
+        return _rendered(own_labels(machine), now)
     rests, labelled = before.rests.copy(), now.shape.labelled
     for place, (new, old) in enumerate(zip(now.values, before.values, strict=True)):
         # 0.0 == -0.0, and they are written differently.
@@ -132,10 +133,9 @@ def _labels_of(rest: str) -> str:
     return rest[: rest.rindex(" ") + 1]
 
 
-def _rendered(machine: Machine, now: Samples) -> Lines:
-    """Render all lines."""
-    own = own_labels(machine)
-    plain = "{" + label_text(own) + "}"
+def _rendered(own: Sequence[tuple[str, str]], now: Samples) -> Lines:
+    """Render all lines; `own` are the labels that each of them has besides its series'."""
+    plain = "{" + label_text(own) + "}" if own else ""
     rests = [
         f"{'{' + label_text(own, metric.labels, labels) + '}' if labels else plain} {number(value)}\n"
         for metric, labels, value in now
@@ -190,6 +190,8 @@ def header(metric: Metric, openmetrics: bool) -> str:
 
 AT_A_TIME = 250
 """Machines whose lines are joined, or rendered, before others have their turn: two milliseconds."""
+END = "# EOF\n"
+"""How a page in OpenMetrics ends."""
 PIECE = 500_000
 """Characters from which a piece of the page is long enough; to join and pack them takes a millisecond."""
 
@@ -201,7 +203,7 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
     else has a turn between one piece and the next.
     """
     texts, length = [], 0
-    for text in _texts(fleet, openmetrics):
+    for text in _texts(_alike(fleet), openmetrics):
         texts.append(text)
         length += len(text)
         if length >= PIECE:
@@ -209,13 +211,21 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
             texts, length = [], 0
             give_way()
     yield "".join(texts).encode()
-    yield _own(registry, openmetrics)
+    yield of_daemon(registry, openmetrics)
 
 
-def _texts(fleet: Fleet, openmetrics: bool) -> Iterator[str]:
-    """Yield each family's header, and then its lines, those of some machines at a time."""
+def of_machine(standing: Standing, openmetrics: bool = False) -> bytes:
+    """Return the page of one machine, without `instance` and its section's labels: who asks for it gives it its own."""
+    said = standing.snapshot.samples if standing.snapshot else NONE
+    rendered = [_rendered((), samples) for samples in (own_samples(standing), said)]
+    texts = _texts([(lines.shape, [lines]) for lines in rendered], openmetrics)
+    return "".join([*texts, END if openmetrics else ""]).encode()
+
+
+def _texts(some: Iterable[tuple[Shape, list[Lines]]], openmetrics: bool) -> Iterator[str]:
+    """Yield each family's header, and then its lines, those of some machines at a time, which are of one shape."""
     families: dict[str, list[str]] = {}
-    for shape, alike in _alike(fleet):
+    for shape, alike in some:
         # Joined at once: the garbage collector looks into what holds single lines, and not into texts.
         columns = list(zip(*[lines.rests for lines in alike], strict=True))
         for name, (metric, places) in shape.families.items():
@@ -262,8 +272,8 @@ def _rests_of(places: Sequence[int], columns: Sequence[tuple[str, ...]]) -> Iter
     return chain.from_iterable(zip(*[columns[place] for place in places], strict=True))
 
 
-def _own(registry: CollectorRegistry, openmetrics: bool) -> bytes:
-    """Render the daemon's own metrics, which end the page."""
+def of_daemon(registry: CollectorRegistry, openmetrics: bool = False) -> bytes:
+    """Return the daemon's own metrics, which end the page, and are one themselves."""
     generate: Callable[[Collector], bytes] = generate_openmetrics if openmetrics else generate_latest
     return generate(_InTurns(registry))
 

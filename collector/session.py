@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -41,6 +42,22 @@ class Reading(NamedTuple):
     def clock_offset_error(self) -> float:
         """Seconds by which the offset can be off at most."""
         return self.round_trip / 2 + self.answer.clock_error
+
+
+@dataclass(slots=True)
+class Trace:
+    """How one poll went, for who wants to know: all that the machine said, and what took how many seconds.
+
+    `greeting` is what came before the probe was ready, and that it is, `answer` what came after the question, each with
+    the `token` in it. `waited` is for a slot; what did not happen has no time.
+    """
+
+    token: str = ""
+    greeting: bytearray = field(default_factory=bytearray)
+    answer: bytearray = field(default_factory=bytearray)
+    waited: float | None = None
+    login_seconds: float | None = None
+    round_trip: float | None = None
 
 
 class Session:
@@ -94,8 +111,8 @@ class Session:
         """Whether there is a connection."""
         return self._connection is not None and self._connection.is_open
 
-    def poll(self) -> Reading:
-        """Ask once, after logging in if need be.
+    def poll(self, trace: Trace | None = None) -> Reading:
+        """Ask once, after logging in if need be; a `trace` is filled in as far as that gets.
 
         A kept connection found dead before any byte of the answer is replaced, once: its end (an sshd upgraded,
         a firewall that has forgotten it) says nothing of the machine. Any error closes the connection, and so does the
@@ -108,7 +125,7 @@ class Session:
         try:
             if fresh := self._renewal.take():
                 self._adopt(fresh)
-            reading = self._read()
+            reading = self._read(trace)
         except BaseException as error:
             self.close()
             if isinstance(error, PollError) and (blamed := self._blame(error)) is not error:
@@ -117,19 +134,21 @@ class Session:
         self._finish()
         return reading
 
-    def _read(self) -> Reading:
+    def _read(self, trace: Trace | None) -> Reading:
         if self.is_open:
             try:
-                return self._ask()
+                return self._ask(trace)
             except _DeadBeforeAnswer as error:
                 drop_frames(error)
         self.close()
         with self._slot() as turn:
             try:
-                self._adopt(self._log_in(turn))
+                self._adopt(self._log_in(turn, trace))
             finally:
                 self.waited = turn.waited
-        return self._ask()
+                if trace is not None:
+                    trace.waited = turn.waited
+        return self._ask(trace)
 
     def _finish(self) -> None:
         """Do with the session what is to be done after an answer."""
@@ -150,7 +169,7 @@ class Session:
         with self._slot() as turn:
             return self._log_in(turn)
 
-    def _log_in(self, turn: Turn) -> Kept:
+    def _log_in(self, turn: Turn, trace: Trace | None = None) -> Kept:
         """Log in and start the probe; the caller has a slot."""
         if self._is_left:
             raise ConnectionClosed("no longer in the configuration")
@@ -159,18 +178,23 @@ class Session:
         self._logins += 1
         self.login_seconds = connection.login_seconds
         self.agreement = connection.agreement
+        said = bytearray()
+        if trace is not None:
+            trace.greeting, trace.token, trace.login_seconds = said, token, connection.login_seconds
         try:
-            self.ready = _start_probe(connection, self._program, token, deadline)
+            self.ready = _start_probe(connection, self._program, token, deadline, said)
         except BaseException:
             connection.close()
             raise
         return Kept(connection, token, monotonic())
 
-    def _ask(self) -> Reading:
+    def _ask(self, trace: Trace | None) -> Reading:
         connection = self._connection
         assert connection is not None
         self._number += 1
         said = bytearray()
+        if trace is not None:
+            trace.answer, trace.token = said, self._token
         before, self._asked = self._asked, self._wanted(self._number == 1)
         # The probe knows what it was asked for before.
         is_the_same = self._asked is before and self._number > 1
@@ -188,6 +212,8 @@ class Session:
                 raise _DeadBeforeAnswer(*error.args) from error
             raise
         round_trip = connection.received_at - started
+        if trace is not None:
+            trace.round_trip = round_trip
         return Reading(probe.split(said, self._token, self._number, self._asked), sent, round_trip)
 
     def release(self) -> None:
@@ -212,25 +238,24 @@ class Session:
         self.close()
 
 
-def _start_probe(connection: Connection, program: Program, token: str, deadline: Deadline) -> Ready:
-    """Start the probe, and return what it says of itself.
+def _start_probe(connection: Connection, sent: Program, token: str, deadline: Deadline, said: bytearray) -> Ready:
+    """Start the probe, and return what it says of itself; what the machine says until then is added to `said`.
 
     Raises:
         ShellFailed: with what the machine said instead, and what that makes of it.
     """
-    said = bytearray()
     try:
         with deadline.during(SHELL):
             # Who has hung up already may have said why.
             with suppress(EOFError):
-                connection.send(probe.compose(token, program))
+                connection.send(probe.compose(token, sent))
             while (line := probe.find_ready(said, token)) is None:
                 said += _receive(connection)
                 if len(said) > MOST_ANSWER:
                     raise ShellFailed("the login shell never stops talking")
     except ShellFailed as error:
         raise ShellFailed(f"{error}: {targets.explain(said)}") from None
-    return probe.read_ready(line, program)
+    return probe.read_ready(line, sent)
 
 
 def _receive(connection: Connection) -> bytes:

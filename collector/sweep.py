@@ -12,13 +12,14 @@ from math import inf
 from time import monotonic, time
 
 import gevent
+from gevent.event import Event
 
 from collector.crew import Crew
 from collector.errors import Bug, JumpDown, PollError, drop_frames
 from collector.exposition import render
 from collector.gather import Gathering
 from collector.pause import Pause
-from collector.session import Session
+from collector.session import Session, Trace
 from collector.snapshot import Failure, Snapshot, Standing
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ class Post:
     """One machine at work: its session, the pause after its failures, its standing, and whether a poll is under way.
 
     `offset` is its place in the interval, in seconds; what is due before `since` (monotonic) is its welcome's, not the
-    sweep's. `expiry` returns when its certificate ends, in seconds since 1970.
+    sweep's. `expiry` returns when its certificate ends, in seconds since 1970. `moment` is the due moment for which the
+    poll under way is; one that was asked for has none, until one comes. `asked` is when one last was, and `ended` when
+    the last poll ended (monotonic).
     """
 
     standing: Standing
@@ -54,8 +57,30 @@ class Post:
     offset: float
     expiry: Callable[[], float | None] = lambda: None
     since: float = 0.0
+    asked: float = -inf
+    ended: float = -inf
     is_busy: bool = False
     is_gone: bool = False
+    moment: "tuple[float, Figures] | None" = None
+    _over: Event | None = None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of the poll under way, for so long at most; return whether it has come."""
+        if self._over is None:
+            self._over = Event()
+        return self._over.wait(seconds)
+
+    def wake(self) -> None:
+        """Let those go on who wait."""
+        if self._over is not None:
+            self._over.set()
+            self._over = None
+
+    def leave(self) -> None:
+        """Poll no more: the machine is no longer in the configuration, or not as it was."""
+        self.is_gone = True
+        self.session.leave()
+        self.wake()
 
 
 def place(name: str, interval: float) -> float:
@@ -64,12 +89,12 @@ def place(name: str, interval: float) -> float:
     return interval * int.from_bytes(digest, "big") / 2**64
 
 
-def visit(post: Post) -> Snapshot:
+def visit(post: Post, trace: Trace | None = None) -> Snapshot:
     """Poll one machine, now. Never raises: a failure is a snapshot too; what is no PollError is a bug, logged here."""
     session, machine = post.session, post.standing.machine
     started = monotonic()
     try:
-        reading = session.poll()
+        reading = session.poll(trace)
         samples, gathered = post.gathering.read(reading.answer.texts)
     except PollError as error:
         post.pause.lengthen(error)
@@ -187,6 +212,14 @@ class Sweep:
             self._on_missed(skipped * len(self._posts))
         self._start([(due + post.offset, post) for post in self._posts if due + post.offset >= post.since])
 
+    def ask(self, post: Post, trace: Trace | None = None) -> None:
+        """Poll a machine now, whatever its moments; no poll of it may be under way.
+
+        The first moment that comes meanwhile is this poll's, and not missed.
+        """
+        post.is_busy = True
+        self._crew.begin(self._poll, post, trace)
+
     def overdue(self) -> float:
         """Return by how many seconds the most belated due moment is late; negative when the next is yet to come."""
         return max((monotonic() - figures.awaited for figures in self._under_way), default=-inf)
@@ -221,27 +254,33 @@ class Sweep:
     def _send(self, post: Post, due: float, figures: Figures) -> None:
         if post.is_gone:
             return
-        if post.is_busy or monotonic() - due > self._seconds:
+        if post.moment or monotonic() - due > self._seconds:
             self._on_missed(1)
-        elif not post.pause.is_on:
-            post.is_busy = True
+        elif post.is_busy or not post.pause.is_on:
+            post.moment = due, figures
             figures.unfinished += 1
-            self._crew.begin(self._poll, post, due, figures)
+            if not post.is_busy:
+                self.ask(post)
 
-    def _poll(self, post: Post, due: float, figures: Figures) -> None:
+    def _poll(self, post: Post, trace: Trace | None) -> None:
         try:
-            snapshot = visit(post)
+            snapshot = visit(post, trace)
             if post.is_gone:
                 post.session.close()
             else:
                 tell(post.standing, snapshot)
                 settle(post, snapshot)
-            figures.polls += 1
-            figures.sequential += snapshot.seconds
-            figures.duration = max(figures.duration, monotonic() - due)
+            post.ended = monotonic()
+            if post.moment:
+                due, figures = post.moment
+                figures.polls += 1
+                figures.sequential += snapshot.seconds
+                figures.duration = max(figures.duration, post.ended - due)
         finally:
-            post.is_busy = False
-            self._end(figures)
+            moment, post.moment, post.is_busy = post.moment, None, False
+            post.wake()
+            if moment:
+                self._end(moment[1])
 
     def _end(self, figures: Figures) -> None:
         figures.unfinished -= 1

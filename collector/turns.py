@@ -1,11 +1,14 @@
 """How whoever computes for long lets everybody else have a turn, and does so while counting."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import gevent
 
+Thing = TypeVar("Thing")
+
 AT_A_TIME = 1000
-"""Things that are counted before others have their turn."""
+"""Things that are counted, or looked at, before others have their turn."""
 
 AT_ONCE = 1e-9
 """Seconds: a timer that is due as soon as it is set."""
@@ -22,9 +25,12 @@ def give_way() -> None:
 
 def count(truths: Iterable[bool]) -> int:
     """Count what is true."""
-    total = 0
-    for number, truth in enumerate(truths, 1):
-        total += truth
+    return sum(in_turns(truths))
+
+
+def in_turns(things: Iterable[Thing]) -> Iterator[Thing]:
+    """Yield things; others have their turn now and then."""
+    for number, thing in enumerate(things, 1):
+        yield thing
         if number % AT_A_TIME == 0:
             give_way()
-    return total

@@ -77,14 +77,15 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
 class Oracle(Collector):
     """The same samples through the library's own families."""
 
-    def __init__(self, said: Iterable[tuple[Machine, Samples]]) -> None:
+    def __init__(self, said: Iterable[tuple[Machine, Samples]], *, labelled: bool = True) -> None:
         self._said = list(said)
+        self._is_labelled = labelled
 
     def collect(self) -> Iterator[Family]:
         """Yield a family for each metric, by name, and in each the machines in the order in which they come."""
         families: dict[str, Family] = {}
         for machine, samples in self._said:
-            own = dict(own_labels(machine))
+            own = dict(own_labels(machine)) if self._is_labelled else {}
             for metric, labels, value in samples:
                 family = families.setdefault(metric.name, self._family(metric))
                 family.add_sample(metric.name, own | dict(zip(metric.labels, labels, strict=True)), value)
@@ -101,7 +102,7 @@ class Oracle(Collector):
         return kinds[metric.kind](metric.name, metric.help)
 
 
-def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
+def oracle(fleet: Iterable[Standing], *, labelled: bool = True) -> CollectorRegistry:
     """A registry of the library that collects the fleet, machines of one shape together."""
     by_shape: dict[Shape, list[tuple[Machine, Samples]]] = {}
     for standing in fleet:
@@ -109,7 +110,7 @@ def oracle(fleet: Iterable[Standing]) -> CollectorRegistry:
         for samples in (own_samples(standing), said):
             by_shape.setdefault(samples.shape, []).append((standing.machine, samples))
     registry = CollectorRegistry()
-    registry.register(Oracle(chain.from_iterable(by_shape.values())))
+    registry.register(Oracle(chain.from_iterable(by_shape.values()), labelled=labelled))
     return registry
 
 
@@ -128,6 +129,32 @@ def test_openmetrics_is_the_librarys() -> None:
 
     assert actual == generate_openmetrics(oracle(machines))
     assert {family.name for family in text_string_to_metric_families(actual.decode())} >= {"ssh_up", "node_cpu_seconds"}
+
+
+@pytest.mark.parametrize("name", ["up", "down", "näw"])
+def test_one_machine_is_the_librarys(name: str) -> None:
+    """The page of one machine is what the library makes of its samples without its labels, in both formats."""
+    standing = fleet()[name]
+
+    assert exposition.of_machine(standing) == generate_latest(oracle([standing], labelled=False))
+    assert exposition.of_machine(standing, True) == generate_openmetrics(oracle([standing], labelled=False))
+
+
+def test_one_machine_is_its_part_of_the_page() -> None:
+    """A machine's own page has each of its series of the whole page, less the labels, and changes nothing of that."""
+    machines = fleet()
+    for standing in machines:
+        standing.block = render(standing)
+    before = page(machines, CollectorRegistry())
+    for standing in machines:
+        alone = exposition.of_machine(standing).decode().splitlines()
+        assert [line.split("{")[0].split()[0] for line in alone if line[0] != "#"] == [
+            line.split("{")[0]
+            for line in before.decode().splitlines()
+            if f'instance="{standing.machine.name}"' in line and line[0] != "#"
+        ]
+
+    assert before == page(machines, CollectorRegistry())
 
 
 @given(st.floats() | st.integers(-(2**53), 2**53).map(float))

@@ -1,7 +1,8 @@
-"""What is shipped for Prometheus: configuration, alerts, and each expression of alerts and dashboard on a real fleet.
+"""What is shipped for Prometheus: configurations, alerts, and each expression of alerts and dashboard on a real fleet.
 
 The fleet is a real sshd on six addresses, polled by the real daemon, scraped by a real Prometheus with the shipped
-files. One machine is down and one has a host key that nobody knows, so that failures have data too.
+files, in either of the ways that there are, and by polls now. One machine is down and one has a host key that nobody
+knows, so that failures have data too.
 """
 
 import json
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import urlopen
 
 import gevent
@@ -36,6 +37,9 @@ RULES = SHIPPED / "rules/collector.yml"
 RULE_TESTS = SHIPPED / "tests/collector.yml"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/fleet.json"
 PAGE = ROOT / "docs/prometheus.md"
+
+CONFIGURATIONS = ["prometheus.yml", "prometheus-probe.yml"]
+WAYS = [*CONFIGURATIONS, "prometheus-probe.yml?poll=now"]
 
 MACHINES = ["ssh0", "ssh1", "ssh2", "ssh3", "down", "stranger"]
 
@@ -64,9 +68,10 @@ def alerts(path: Path) -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for rule in rules}
 
 
-def test_promtool_takes_the_configuration() -> None:
-    """Debian's promtool finds nothing wrong with prometheus.yml, nor with the rules that it names."""
-    said = promtool("check", "config", SHIPPED / "prometheus.yml")
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_promtool_takes_the_configuration(name: str) -> None:
+    """Debian's promtool finds nothing wrong with either configuration, nor with the rules that it names."""
+    said = promtool("check", "config", SHIPPED / name)
 
     assert f"SUCCESS: {len(alerts(RULES))} rules found" in said
 
@@ -116,6 +121,20 @@ def test_job_is_the_one_of_the_interface() -> None:
     assert job["honor_labels"] is True
     assert socket.gethostbyname("localhost") == host
     assert [{"targets": [f"localhost:{port}"]}] == job["static_configs"]
+
+
+def test_probes_are_the_same_but_for_the_way() -> None:
+    """The other way in has the same rules, and a job `node` of the same target, beside that of the machines."""
+    page, probe = (yaml.safe_load((SHIPPED / name).read_text()) for name in CONFIGURATIONS)
+    (job,) = page["scrape_configs"]
+    own, machines = probe["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+
+    assert {**page, "scrape_configs": None} == {**probe, "scrape_configs": None}
+    shared = ("job_name", "scrape_interval", "static_configs")
+    assert [job[name] for name in shared] == [own[name] for name in shared]
+    assert [f"http://{target}/sd"] == [each["url"] for each in machines["http_sd_configs"]]
+    assert target in [rule.get("replacement") for rule in machines["relabel_configs"]]
 
 
 # The real fleet.
@@ -182,9 +201,14 @@ def write_fleet(directory: Path, server: Sshd, closed: int) -> Path:
     return write_ini(directory / "collector.ini", sections, listen="127.0.0.1:0", interval="1s")
 
 
-def write_configuration(directory: Path, target: str) -> Path:
-    """The shipped configuration, for a target of ours and in a hurry."""
-    text = (SHIPPED / "prometheus.yml").read_text()
+def write_configuration(directory: Path, target: str, way: str = "prometheus.yml") -> Path:
+    """The shipped configuration of a way in, for a target of ours and in a hurry."""
+    name, _, poll = way.partition("?")
+    text = (SHIPPED / name).read_text()
+    if poll:
+        commented = re.search(r"    # params:\n    #   poll: .*\n", text)
+        assert commented
+        text = text.replace(commented[0], commented[0].replace("# ", ""))
     for shipped, ours in {"localhost:9822": target, "15s": "1s", "rules/*.yml": str(RULES)}.items():
         assert shipped in text
         text = text.replace(shipped, ours)
@@ -193,8 +217,14 @@ def write_configuration(directory: Path, target: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """The way in: the name of a configuration, and what is asked for in it besides."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def prometheus(shared_sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def prometheus(way: str, shared_sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes a collector that polls `MACHINES`, all of which have been tried."""
     directory = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
@@ -205,12 +235,22 @@ def prometheus(shared_sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> I
         address = stack.enter_context(running(daemon, directory / "collector.log", r"serving http://([\d.:]+)"))
         server = [
             program("prometheus"),
-            f"--config.file={write_configuration(directory, address)}",
+            f"--config.file={write_configuration(directory, address, way)}",
             f"--storage.tsdb.path={directory / 'data'}",
             "--web.listen-address=127.0.0.1:0",
         ]
         listens = r'msg="Listening on" address=([\d.:]+)'
         yield Prometheus("http://" + stack.enter_context(running(server, directory / "prometheus.log", listens)))
+
+
+Labels = set[tuple[str, ...]]
+"""The labels of some series, each with its name."""
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Labels]:
+    """What came in by each way that was tried."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,13 +361,57 @@ def test_machines_keep_their_names_and_labels(prometheus: Prometheus) -> None:
         return {each["metric"].pop("instance"): each["metric"] for each in prometheus.query("ssh_up")}
 
     until(lambda: sorted(MACHINES) == sorted(labels()), "all machines are there")
-    (up,) = prometheus.query("up")
+    (up,) = prometheus.query('up{job="node"}')
 
     assert {"__name__": "ssh_up", "job": "node", "dc": "eu", "role": "web"} == labels()["ssh0"]
     assert {"__name__": "ssh_up", "job": "node"} == labels()["ssh2"]
     assert f"http://{up['metric']['instance']}/metrics" in [
-        target["scrapeUrl"] for target in prometheus.get("targets")["activeTargets"]
+        target["scrapeUrl"].partition("?")[0] for target in prometheus.get("targets")["activeTargets"]
     ]
+
+
+def test_every_series_has_the_same_labels_in_each_way(
+    prometheus: Prometheus, seen: dict[str, Labels], way: str
+) -> None:
+    """Whichever way a series comes in, it is the same series, so that rules, dashboards and history fit both."""
+    until(lambda: prometheus.query('node_load1{instance="ssh3"}'), "all machines are there")
+    until(lambda: prometheus.query('ssh_poll_failures_total{instance="stranger"}'), "and all failures")
+    # A machine that is up may have failed once, in one way and not in the other.
+    found = prometheus.query('{job="node", __name__=~"(node|ssh|collector)_.+", instance!~"ssh."}')
+    found += prometheus.query('{job="node", __name__=~"(node|ssh|collector)_.+", instance=~"ssh.", reason=""}')
+    names = ("instance", "job", "dc", "role", "gatherer", "reason", "jump", "interval", "le")
+    seen[way] = {
+        (each["metric"]["__name__"], *(each["metric"].get(name, "") for name in names if name != "instance"),
+         each["metric"]["instance"] if each["metric"]["instance"] in MACHINES else "the collector")
+        for each in found
+    }  # fmt: skip
+    for other, labels in seen.items():
+        assert set() == labels ^ seen[way], f"{way} has not the same as {other}"
+
+
+def test_each_machine_is_a_target_of_its_own(prometheus: Prometheus, way: str) -> None:
+    """By probes Prometheus has a target for each machine, as often as its section says, and each scrape succeeds."""
+    if way == "prometheus.yml":
+        assert [] == prometheus.query('up{job="machines"}')
+        return
+
+    def are_up() -> bool:
+        return sorted(MACHINES) == sorted(
+            up["metric"]["instance"] for up in prometheus.query('up{job="machines"} == 1')
+        )
+
+    until(are_up, "every machine's scrape succeeds, also of those that are down")
+    targets = [one for one in prometheus.get("targets")["activeTargets"] if one["scrapePool"] == "machines"]
+    assert len(MACHINES) == len(targets)
+    for target in targets:
+        name = target["labels"]["instance"]
+        assert ("1s", "1s") == (target["scrapeInterval"], target["scrapeTimeout"])
+        assert {"target": [name], **({"poll": ["now"]} if "?" in way else {})} == parse_qs(
+            urlsplit(target["scrapeUrl"])[3]
+        )
+        assert target["discoveredLabels"]["__meta_collector_port"].isdecimal()
+    assert [] == prometheus.get("targets")["droppedTargets"]
+    assert [] == prometheus.query('{__name__=~"exported_.+"}') + prometheus.query('{exported_instance!=""}')
 
 
 def test_variables_have_values(prometheus: Prometheus) -> None:

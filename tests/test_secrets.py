@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 from faults import answers, handshakes, logins
@@ -163,7 +164,11 @@ def test_nothing_of_the_daemon_shows_a_secret(
         for kind in planted.identities:
             until(lambda: daemon.metric(f'ssh_up{{instance="good-{kind}"}}') == 1.0, "the good one is up", 60)  # noqa: B023
         daemon.get("/-/reload", "POST")
-        pages = [daemon.get(path)[1] for path in ("/metrics", "/", "/machines.json", "/-/ready")]
+        probes = [f"/probe?{urlencode({'target': name})}" for name in fleet]
+        shown = [f"/probe?target=good-{kind}&debug=true" for kind in planted.identities]
+        paths = ("/metrics", "/", "/machines.json", "/-/ready", "/sd", *probes, *shown)
+        pages = [daemon.get(path)[1] for path in paths]
+        assert f"{planted.key}" not in daemon.get("/sd")[1]
         # A file that goes bad while the daemon runs is told in the log.
         planted.password.write_text(f"{PASSWORD}\n{PASSWORD}\n")
         until(lambda: "holds more than one line" in daemon.log, "the change is noticed", 60)

@@ -213,6 +213,21 @@ def test_what_machines_say_is_never_run(browser: webdriver.Chrome, evil: str) ->
         assert was_not_loaded_again(browser)
 
 
+def test_a_machine_leads_to_its_probe(browser: webdriver.Chrome) -> None:
+    """The name of a machine is a link to its metrics, whatever it is called, as served and as brought by an update."""
+    name = "ä/b c&d=1?#"
+    fleet = all_up(name)
+    with serving(fleet) as server:
+        visit(browser, server)
+        served = find(browser, "#machines th a").get_attribute("href")
+        fleet[name].snapshot = DOWN
+        wait_for_states(browser, {name: "down"})
+        link = find(browser, "#machines th a")
+        assert served == link.get_attribute("href")
+        link.click()
+        assert "ssh_up 0.0" in find(browser, "body").text
+
+
 def test_nothing_of_the_page_breaks_its_own_policy(browser: webdriver.Chrome) -> None:
     """Chromium complains of nothing: no script, style or picture that the policy forbids, no missing file."""
     complaints(browser)

@@ -485,7 +485,10 @@ def test_gzip_is_the_same_page(site: Server, accept: str, encoding: str, compres
         assert {"accept", "accept-encoding"} == {word.strip().lower() for word in headers["vary"].split(",")}
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/machines.json"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/metrics", "/metrics?machines=no", "/probe?target=ssh0", "/sd", "/-/healthy", "/-/ready", "/machines.json"],
+)
 def test_head_is_get_without_the_body(site: Server, path: str) -> None:
     """HEAD has the headers of GET, the length of its body among them, and no body."""
     get, head = fetch(site, path), fetch(site, path, "HEAD")
@@ -494,10 +497,11 @@ def test_head_is_get_without_the_body(site: Server, path: str) -> None:
     assert {**get.headers, "date": ""} == {**head.headers, "date": ""}
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/probe?target=ssh0", "/sd"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-def test_other_methods_are_not_allowed(site: Server, method: str) -> None:
+def test_other_methods_are_not_allowed(site: Server, method: str, path: str) -> None:
     """A method that a path does not have is a 405 that names those it has."""
-    answer = fetch(site, "/metrics", method)
+    answer = fetch(site, path, method)
     assert 405 == answer.status
     assert {"GET", "HEAD"} == set(answer.headers["allow"].split(", "))
 
@@ -506,6 +510,21 @@ def test_other_methods_are_not_allowed(site: Server, method: str) -> None:
 def test_other_paths_are_not_found(site: Server, path: str) -> None:
     """There is nothing on any other path, and no way out of the folder of static files."""
     assert 404 == fetch(site, path).status
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+def test_machines_can_be_left_out(accept: str) -> None:
+    """The daemon's own metrics are a page of their own, without the machines; other queries change nothing."""
+
+    def own(openmetrics: bool) -> list[bytes]:
+        return [b"own openmetrics\n" if openmetrics else b"own text\n"]
+
+    with serving(Site(Fleet(), pages, lambda: True, None, own=own)) as server:
+        answer = fetch(server, "/metrics?machines=no", Accept=accept)
+        assert (b"own openmetrics\n" if accept else b"own text\n") == answer.body
+        assert (OPENMETRICS if accept else TEXT) == answer.headers["content-type"]
+        for query in ("machines=yes", "x=1", "collect[]=time", "%ff", "&&=", "machines"):
+            assert b"".join(pages(bool(accept))) == fetch(server, f"/metrics?{query}", Accept=accept).body
 
 
 def test_reload_takes_post_only() -> None:

@@ -575,7 +575,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/-/healthy", "/-/ready", "/machines.json", "/static/status.css", "/x"]
+    "path", ["/", "/metrics", "/sd", "/-/healthy", "/-/ready", "/machines.json", "/static/status.css", "/x"]
 )
 def test_every_path_wants_a_password(tmp_path: Path, path: str) -> None:
     """No page is for strangers, health included, as with the toolkit; the right password opens all of them."""

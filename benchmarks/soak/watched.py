@@ -37,9 +37,9 @@ def count() -> None:
         COUNTS["moments"] += not post.is_gone
         send(self, post, *arguments)
 
-    def counted_visit(post: Post) -> Snapshot:
+    def counted_visit(post: Post, *arguments: Any) -> Snapshot:
         COUNTS["begun"] += 1
-        snapshot = visit(post)
+        snapshot = visit(post, *arguments)
         COUNTS["failed" if snapshot.failure else "succeeded"] += 1
         return snapshot
 

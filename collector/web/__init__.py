@@ -6,6 +6,9 @@
     passwords.py    bcrypt, off the hub
     request.py      the head of a request, read strictly
     site.py         which path answers what
+    probe.py        one machine, and a poll of it now; debug.py shows how that went
+    discovery.py    the machines, for Prometheus to find
+    response.py     what a page answers
     negotiate.py    what a client takes
     pack.py         gzip
     overview.py     the fleet as the status page shows it

@@ -15,7 +15,10 @@ CHALLENGE = ("WWW-Authenticate", 'Basic realm="collector"')
 
 
 class Guard:
-    """A WSGI application around another, as the web configuration of the moment says."""
+    """A WSGI application around another, as the web configuration of the moment says.
+
+    Who has shown a password is named to the application as REMOTE_USER.
+    """
 
     def __init__(self, application: Application, protection: Protection) -> None:
         self._application = application
@@ -34,7 +37,10 @@ class Guard:
             return start_response(status, [*others, *config.headers], *more)
 
         try:
-            if not config.users or (shown and self._passwords.is_right(config.users, *shown, environ["REMOTE_ADDR"])):
+            if not config.users:
+                return self._application(environ, start)
+            if shown and self._passwords.is_right(config.users, *shown, environ["REMOTE_ADDR"]):
+                environ["REMOTE_USER"] = shown[0].decode("latin-1")
                 return self._application(environ, start)
         except Busy:
             return refuse(start, environ, "503 Service Unavailable", ("Retry-After", "5"))

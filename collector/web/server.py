@@ -184,13 +184,16 @@ class Connection(WSGIHandler):
     def _environ(self, request: Request) -> dict[str, Any]:
         """Return what the application is called with (PEP 3333)."""
         environ: dict[str, Any] = self.server.get_environ()
+        secured = self.socket if isinstance(self.socket, SSLSocket) else None
         environ |= {
             "REQUEST_METHOD": request.method,
             "PATH_INFO": request.path,
             "QUERY_STRING": request.query,
             "SERVER_PROTOCOL": request.version,
             "REMOTE_ADDR": str(self.client_address[0]),
-            "wsgi.url_scheme": "https" if isinstance(self.socket, SSLSocket) else "http",
+            # As Apache's mod_ssl has it. A certificate that is not asked for, or not verified, is none here.
+            "SSL_CLIENT_VERIFY": "SUCCESS" if secured and secured.getpeercert() else "NONE",
+            "wsgi.url_scheme": "https" if secured else "http",
             "wsgi.input": BytesIO(),
             **request.headers,
         }

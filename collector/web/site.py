@@ -3,24 +3,28 @@
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 import gevent
 from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 
+from collector.polling import Asked
 from collector.snapshot import Fleet
 from collector.web import status
+from collector.web.discovery import listing
 from collector.web.negotiate import OPENMETRICS, TEXT, wants_gzip, wants_openmetrics
 from collector.web.overview import Overview, Query, view
 from collector.web.pack import packed
+from collector.web.probe import Ask, Probe
+from collector.web.response import Environ, Response, not_allowed, say
 
-PLAIN = "text/plain; charset=utf-8"
 STATIC = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 FILES = files("collector.web") / "static"
 POLICY = "; ".join(
@@ -42,18 +46,8 @@ AGAIN = 4
 WORTH_KEEPING, LONGEST_KEPT = 0.05, 1.0
 """Seconds for which a page is kept."""
 
-Environ = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What a page answers."""
-
-    body: bytes
-    content_type: str = PLAIN
-    status: str = "200 OK"
-    headers: tuple[tuple[str, str], ...] = ()
-    vary: str = "Accept-Encoding"
+NO_MACHINES = ("machines", "no")
+"""What may be in the query of /metrics: then the machines are left out of it."""
 
 
 class Shared:
@@ -108,7 +102,8 @@ class Site:
     """The application: `fleet` is what the status page shows, `page(openmetrics)` yields the pieces of /metrics.
 
     `ready()` tells whether every machine was polled once; `reload()` returns what is wrong with the configuration, and
-    is None where the web may not reload it.
+    is None where the web may not reload it. `own(openmetrics)` is /metrics without the machines, and `ask` has one of
+    them polled.
     """
 
     def __init__(
@@ -118,15 +113,23 @@ class Site:
         ready: Callable[[], bool],
         reload: Callable[[], list[str]] | None,
         clock: Callable[[], float] = time.time,
+        *,
+        own: Callable[[bool], Iterable[bytes]] = lambda openmetrics: (),
+        ask: Ask = lambda name, seconds, trace: Asked.LEFT_ALONE,
     ) -> None:
         self._fleet = fleet
         self._ready = ready
         self._reload = reload
         self._clock = clock
         self._overview = Overview()
+        pages: dict[tuple[str, bool], Callable[[], Iterable[bytes]]] = {
+            **{("machines", openmetrics): partial(page, openmetrics) for openmetrics in (False, True)},
+            **{("own", openmetrics): partial(own, openmetrics) for openmetrics in (False, True)},
+            ("listing", False): lambda: listing([standing.machine for standing in fleet]),
+        }
         self._pages = {
-            (openmetrics, is_packed): Shared(partial(_made, page, openmetrics, is_packed))
-            for openmetrics in (False, True)
+            (*which, is_packed): Shared(partial(_made, make, is_packed))
+            for which, make in pages.items()
             for is_packed in (False, True)
         }
         static = {f"/static/{name}": asset(name) for name in ("status.css", "status.js", "icon.svg")}
@@ -136,6 +139,8 @@ class Site:
             "/": self._status,
             "/machines.json": self._machines,
             "/metrics": self._metrics,
+            "/probe": Probe(fleet, ask),
+            "/sd": self._listing,
             "/-/healthy": lambda environ: say("The collector is alive."),
             "/-/ready": self._is_ready,
             **{path: partial(_always, found) for path, found in static.items()},
@@ -167,10 +172,17 @@ class Site:
 
     def _metrics(self, environ: Environ) -> Response:
         openmetrics = wants_openmetrics(environ.get("HTTP_ACCEPT", ""))
+        part = "own" if NO_MACHINES in parse_qsl(environ["QUERY_STRING"]) else "machines"
+        kind = OPENMETRICS if openmetrics else TEXT
+        return replace(self._shared(environ, part, openmetrics, kind), vary="Accept, Accept-Encoding")
+
+    def _listing(self, environ: Environ) -> Response:
+        return self._shared(environ, "listing", False, "application/json")
+
+    def _shared(self, environ: Environ, part: str, openmetrics: bool, content_type: str) -> Response:
         is_packed = wants_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-        body = self._pages[openmetrics, is_packed]()
-        headers = (("Content-Encoding", "gzip"),) if is_packed else ()
-        return Response(body, OPENMETRICS if openmetrics else TEXT, headers=headers, vary="Accept, Accept-Encoding")
+        body = self._pages[part, openmetrics, is_packed]()
+        return Response(body, content_type, headers=(("Content-Encoding", "gzip"),) if is_packed else ())
 
     def _is_ready(self, environ: Environ) -> Response:
         if self._ready():
@@ -224,16 +236,6 @@ def undisturbed(work: Callable[[], list[str]]) -> list[str]:
     return done.get()  # type: ignore[return-value]
 
 
-def say(text: str, status: str = "200 OK", *headers: tuple[str, str]) -> Response:
-    """Answer in plain words."""
-    return Response(f"{text}\n".encode("utf-8", "replace"), PLAIN, status, (("Cache-Control", "no-store"), *headers))
-
-
-def not_allowed(methods: str) -> Response:
-    """Refuse a method."""
-    return say(f"Only {methods} here.", "405 Method Not Allowed", ("Allow", methods))
-
-
 def same_origin(environ: Environ) -> bool:
     """Say whether a request comes from a program, or from a page of ours: browsers name any other in Origin."""
     origin = environ.get("HTTP_ORIGIN")
@@ -246,11 +248,11 @@ def asset(name: str) -> Response:
     return Response((FILES / name).read_bytes(), STATIC[name.rpartition(".")[2]], headers=headers)
 
 
-def _made(page: Callable[[bool], Iterable[bytes]], openmetrics: bool, is_packed: bool) -> bytes:
+def _made(page: Callable[[], Iterable[bytes]], is_packed: bool) -> bytes:
     """Make the whole page before any of it is sent: its length is known, and if it fails the answer says so."""
     whole = BytesIO()
     # Piece by piece: to join 40 MB at the end would take 20 ms at one go.
-    for piece in packed(page(openmetrics)) if is_packed else page(openmetrics):
+    for piece in packed(page()) if is_packed else page():
         whole.write(piece)
     return whole.getvalue()
 

@@ -11,6 +11,7 @@ from html import escape
 from importlib import metadata
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 from collector.web.overview import MEANINGS, UP, Chip, Query, View
 
@@ -95,7 +96,7 @@ def row(said: Mapping[str, Any]) -> str:
     def cell(name: str, content: str) -> str:
         return f'<td role="cell" class="{name}" data-label="{COLUMNS[name]}">{content}</td>'
 
-    state = said["state"]
+    state, name = said["state"], escape(str(said.get("name", "")))
     mark = f'<span class="mark" aria-hidden="true">{MARKS.get(state, "")}</span> {slot("state")}'
     bar = BAR.format(said.get("used") or 0)
     if state == UP:
@@ -107,7 +108,8 @@ def row(said: Mapping[str, Any]) -> str:
     else:
         why = f"{slot('reason', 'b')} {slot('text')} {slot('since', 'small')}"
         middle = [f'<td role="cell" class="why" colspan="5">{why}</td>']
-    who = f"{slot('name')} {slot('host', 'small')} {slot('labels', 'small')}"
+    link = f'<a href="probe?target={quote(str(said.get("name", "")), safe="", errors="replace")}" data-slot="name">'
+    who = f"{link}{name}</a> {slot('host', 'small')} {slot('labels', 'small')}"
     cells = [
         cell("state", mark),
         f'<th role="rowheader" scope="row" class="name">{who}</th>',
@@ -115,5 +117,5 @@ def row(said: Mapping[str, Any]) -> str:
         cell("polled", slot("polled")),
         cell("took", slot("took")),
     ]
-    name, clock = escape(str(said.get("name", ""))), said.get("clock", "")
-    return f'<tr role="row" data-name="{name}" data-state="{state}" data-clock="{clock}">{"".join(cells)}</tr>'
+    attributes = f'data-name="{name}" data-state="{state}" data-clock="{said.get("clock", "")}"'
+    return f'<tr role="row" {attributes}>{"".join(cells)}</tr>'

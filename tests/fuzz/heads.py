@@ -1,8 +1,10 @@
-"""Heads of HTTP requests, and the headers by which a client says what it takes."""
+"""Heads of HTTP requests, the headers by which a client says what it takes, and what /probe is asked."""
 
 import re
 
+from collector.web.debug import said
 from collector.web.negotiate import ranges, wants_gzip, wants_openmetrics
+from collector.web.probe import PATIENCE, Query, patience
 from collector.web.request import MOST_HEADERS, Refusal, Request, parse_line
 from collector.web.server import rendered
 
@@ -58,6 +60,22 @@ def negotiate(data: bytes) -> None:
     assert wants_gzip(f",{header}") == wants_gzip(header)
 
 
+def probe(data: bytes) -> None:
+    """A query is a Query of one machine, or one line that says what is wrong; so is what Prometheus says of itself."""
+    text = data.decode("latin-1")
+    for read in (Query.parse, patience):
+        try:
+            found = read(text)
+        except ValueError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 300
+            continue
+        assert found.target if isinstance(found, Query) else 0 < found <= PATIENCE
+    for line in said(bytearray(data)):
+        assert line.isascii()
+        assert line.isprintable()
+
+
 REQUESTS = (
     b"GET /metrics HTTP/1.1\r\nHost: h:9822\r\nAccept-Encoding: gzip\r\n\r\n",
     b"GET http://h/metrics?x=1%20 HTTP/1.0\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
@@ -67,6 +85,15 @@ REQUESTS = (
     b"OPTIONS * HTTP/2.0\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 120,
     b"\x16\x03\x01",
+)
+
+QUERIES = (
+    b"target=ssh0&poll=now&debug=true",
+    b"target=%C3%A4%2Fb+c&debug=false",
+    b"target=a&target=b",
+    b"target=%ff&x=%0d%0a",
+    b"9.5",
+    b"1e999",
 )
 
 ACCEPTS = (

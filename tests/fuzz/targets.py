@@ -34,4 +34,5 @@ TARGETS: Mapping[str, Target] = {
     "known-hosts": Target(hosts.known_hosts, hosts.FILES),
     "http-request": Target(heads.request, heads.REQUESTS),
     "http-negotiate": Target(heads.negotiate, heads.ACCEPTS),
+    "http-probe": Target(heads.probe, heads.QUERIES),
 }

@@ -34,6 +34,7 @@ function copy(template) {
 function showRow(tr, machine) {
   fill(tr, machine);
   mark(tr, "data-name", machine.name);
+  mark(tr.querySelector("th a"), "href", `probe?target=${encodeURIComponent(machine.name)}`);
   mark(tr, "data-state", machine.state);
   mark(tr, "data-clock", machine.clock ?? "");
   write(tr.querySelector(".mark"), MARKS[machine.state]);
