@@ -20,6 +20,7 @@ from rig.wait import until
 from collector.config import Machine
 from collector.polling import man
 from collector.renewal import Kept, Renewal, age
+from collector.ssh import slots
 from collector.ssh.connector import Connector
 from collector.ssh.identities import Identities
 from collector.sweep import Post, visit
@@ -216,8 +217,12 @@ def test_a_renewal_that_the_host_key_has_stopped(
     until(lambda: reason(made) == "up" and accepted(server) == 2, "it succeeds after a change of the file")
 
 
-def test_a_renewal_takes_a_slot(sshd: Callable[..., Sshd], post: MakePost, login: Callable[..., Login]) -> None:
+def test_a_renewal_takes_a_slot(
+    sshd: Callable[..., Sshd], post: MakePost, login: Callable[..., Login], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While all slots are taken by others there is no renewal; it comes when one is free."""
+    # Who makes no progress would go on without its slot.
+    monkeypatch.setattr(slots, "PATIENCE", 60.0)
     server = sshd()
     made = post(server.login("bash"), max_age=1.0)
     assert "up" == reason(made)
