@@ -41,6 +41,21 @@ MALFORMED = {
         "36 35 98:0 / / rw - ext4 /dev/vda rw",
         "a b c d e f /x",
     ],
+    "hwmon": [
+        "",
+        "48000",
+        "\x1c/sys/class/hwmon\n48000",
+        "\x1c/sys/class/hwmon/hwmon0/temp1_input\nhot",
+        f"\x1c/sys/class/hwmon/hwmon0/temp1_input\n{'9' * 400}",
+        "\x1c/sys/class/hwmon/hwmon0/temp1_input\n1\x1c/sys/class/hwmon/hwmon0/temp01_input\n1",
+    ],
+    "hwmoninfo": [
+        "",
+        "48000",
+        "\x1c/sys/class/hwmon\n48000",
+        "\x1c/sys/class/hwmon/hwmon0/temp1_max\n",
+        "\x1c/sys/class/hwmon/hwmon0/name\n1\x1c/sys/class/hwmon/hwmon0/names\n1",
+    ],
     "netclass": ["", "up", "\x1cup", "\x1c/sys/class/net", "\x1c/sys/class/net/eth0/operstate\none"],
     "netinfo": ["", "up", "\x1c/sys/class/net/eth0/flags\n0x1z", "\x1c/sys/class/net/eth0/flags\n"],
     "memory": [
