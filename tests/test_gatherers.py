@@ -41,6 +41,14 @@ MALFORMED = {
         "36 35 98:0 / / rw - ext4 /dev/vda rw",
         "a b c d e f /x",
     ],
+    "cooling_device": [
+        "",
+        "1",
+        "\x1ccur_state\n1",
+        "\x1c/sys/class/thermal\n1",
+        "\x1c/sys/class/thermal/cooling_device0/cur_state\n",
+        "\x1c/sys/class/thermal/cooling_device0/cur_state\nfull",
+    ],
     "hwmon": [
         "",
         "48000",
@@ -58,6 +66,20 @@ MALFORMED = {
     ],
     "netclass": ["", "up", "\x1cup", "\x1c/sys/class/net", "\x1c/sys/class/net/eth0/operstate\none"],
     "netinfo": ["", "up", "\x1c/sys/class/net/eth0/flags\n0x1z", "\x1c/sys/class/net/eth0/flags\n"],
+    "power_supply": [
+        "",
+        "POWER_SUPPLY_ONLINE=1",
+        "\x1cuevent\nPOWER_SUPPLY_ONLINE=1",
+        "\x1c/sys/class/power_supply/AC/uevent\n\x1c/sys/class/power_supply/AC/event\n",
+    ],
+    "thermal_zone": [
+        "",
+        "48000",
+        "\x1c/sys/class/thermal\n48000",
+        "\x1c/sys/class/thermal/thermal_zone0/temp\nwarm",
+        "\x1c/sys/class/thermal/thermal_zone0/temp\n",
+        f"\x1c/sys/class/thermal/thermal_zone0/temp\n{'9' * 400}",
+    ],
     "memory": [
         "",
         "MemTotal:",
