@@ -49,6 +49,16 @@ MALFORMED = {
         "\x1c/sys/class/thermal/cooling_device0/cur_state\n",
         "\x1c/sys/class/thermal/cooling_device0/cur_state\nfull",
     ],
+    "cpu_state": ["", "all", "\x00", "3-1-2", "3-1", "-1", "1,0", "0-99999", "0,0", "0-8191," * 9],
+    "cpufreq": [
+        "",
+        "1500000",
+        "\x1c/sys\n1500000",
+        "\x1c/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq\nfast",
+        "\x1c/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq\n<unknown>",
+        f"\x1c/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq\n{'9' * 400}",
+    ],
+    "cpufreqinfo": ["", "1500000", "\x1c/sys\n1500000", "\x1c/sys/devices/system/cpu/cpu0/cpufreq/x\nfast"],
     "hwmon": [
         "",
         "48000",
