@@ -41,6 +41,8 @@ MALFORMED = {
         "36 35 98:0 / / rw - ext4 /dev/vda rw",
         "a b c d e f /x",
     ],
+    "bonding": ["", "eth0 eth1", "\x1c/sys/class/net\neth0"],
+    "clocksource": ["", "tsc", "\x1c/sys/devices\ntsc", "\x1c/sys/devices/system/clocksource/clocksource0/x\n"],
     "cooling_device": [
         "",
         "1",
@@ -59,6 +61,14 @@ MALFORMED = {
         f"\x1c/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq\n{'9' * 400}",
     ],
     "cpufreqinfo": ["", "1500000", "\x1c/sys\n1500000", "\x1c/sys/devices/system/cpu/cpu0/cpufreq/x\nfast"],
+    "edac": [
+        "",
+        "1",
+        "\x1c/sys/mc0/ce_count\nmany",
+        "\x1c/sys/mc0/ce_count\n-1",
+        "\x1c/sys/mcx/ce_count\n1",
+        "\x1c/mc0/ce_count\n1\x1c/x/mc0/ce_count\n2",
+    ],
     "hwmon": [
         "",
         "48000",
@@ -82,6 +92,7 @@ MALFORMED = {
         "\x1cuevent\nPOWER_SUPPLY_ONLINE=1",
         "\x1c/sys/class/power_supply/AC/uevent\n\x1c/sys/class/power_supply/AC/event\n",
     ],
+    "selinux": ["", "selinuxfs", "selinuxfs 1"],
     "thermal_zone": [
         "",
         "48000",
