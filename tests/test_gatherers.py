@@ -86,6 +86,15 @@ MALFORMED = {
     ],
     "netclass": ["", "up", "\x1cup", "\x1c/sys/class/net", "\x1c/sys/class/net/eth0/operstate\none"],
     "netinfo": ["", "up", "\x1c/sys/class/net/eth0/flags\n0x1z", "\x1c/sys/class/net/eth0/flags\n"],
+    "numa": [
+        "",
+        "Node 0 MemTotal: 5 kB",
+        "\x1cmeminfo\nNode 0 MemTotal: 5 kB",
+        "\x1c/sys/devices/system/node/node0/meminfo\nMemTotal: 5 kB",
+        "\x1c/sys/devices/system/node/node0/meminfo\nNode 0 MemTotal: 5 MB",
+        f"\x1c/sys/devices/system/node/node0/meminfo\nNode 0 {'M' * 400}: 5 kB",
+        "\x1c/sys/devices/system/node/node0/meminfo\n",
+    ],
     "power_supply": [
         "",
         "POWER_SUPPLY_ONLINE=1",
