@@ -29,7 +29,7 @@ PROTOCOL = "1"
 SENT, FORCED = "sent", "forced"
 """How the probe came to run: sent by us at the login, or forced by the key's line in authorized_keys."""
 
-MOST_READY = 4096
+MOST_READY = 8192
 """Bytes of the line with which a probe is ready: a forced one names its files, which stand in a line no longer."""
 
 SEPARATOR = b"\x1d"

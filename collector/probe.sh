@@ -9,7 +9,8 @@
 #       PROBE forced SHA256 FILES  forced by a line of authorized_keys: reads these files and no others
 # in:   : collector-probe TOKEN     forced only: the greeting, with 16 hexadecimal digits; what comes before is ignored
 #       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored.
-#                              A FILE with a * in it stands for all that match; one is no file: filesystems
+#                              A FILE with a * in it stands for all that match, and if it ends in /. for where the
+#                              folders that match really are; one is no file: filesystems
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
 #       TOKEN UNFIT SYSTEM     there is no /proc
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> TOKEN NUMBER
@@ -129,14 +130,19 @@ grep_numbers() {
 # end of part
 
 # part for [*]
-# each PATTERN: the names and texts of the files that match in $text.
+# each PATTERN: the names and texts of the files that match in $text; that of a folder is where it really is.
 each() {
     found=
     set +f
     for one in $1; do
         set -f
         [ -r $one ] || continue
-        slurp $one
+        case $one in
+            */.) text=
+                cd -P $one && text=$PWD
+                cd / ;;
+            *) slurp $one ;;
+        esac
         found=$found$fs$one$rs$text
     done
     set -f

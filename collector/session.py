@@ -16,8 +16,8 @@ from collector.ssh.phase import POLL, SHELL, Deadline
 from collector.ssh.slots import Turn
 from collector.ssh.transport import Agreement
 
-MOST_ANSWER = 256 * 1024
-"""Bytes of an answer, and of what may come before READY."""
+MOST_ANSWER = 2**20
+"""Bytes of an answer, and of what may come before READY. A machine of 256 processors has 300 kB to say."""
 
 Connect = Callable[[Machine, Deadline, str, Turn], Connection]
 """Log in to a machine within a deadline, in a turn that one has, and run a command."""

@@ -9,8 +9,8 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,10 +20,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rig.needs import program
 from rig.polls import poll
+from rig.said import CUT, FIXTURES, texts
 from rig.sshd import Sshd
 from rig.wait import until
 
-from collector.gather import SETS
+from collector.gather import GATHERERS, SETS, parse
+from collector.probe import matches
 
 pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "sshd", "nsenter", "prometheus-node-exporter")
 
@@ -78,14 +80,13 @@ def read(text: str) -> Page:
     return page
 
 
-@pytest.fixture(scope="module")
-def exporter(shared_sshd: Sshd) -> Iterator[Callable[[], Page]]:
-    """Asks a node_exporter that runs where the shells of our polls do."""
+@contextmanager
+def running(*flags: str, inside: Sequence[str] = ()) -> Iterator[Callable[[], Page]]:
+    """Run a node_exporter, and ask it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    inside = ["nsenter", f"--target={shared_sshd.pid}", "--mount", "--pid"]
-    argv = [*inside, program("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{port}", *FLAGS]
+    argv = [*inside, program("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{port}", *flags]
     with subprocess.Popen(argv, start_new_session=True) as process:
 
         def ask() -> Page:
@@ -97,9 +98,18 @@ def exporter(shared_sshd: Sshd) -> Iterator[Callable[[], Page]]:
                 return bool(ask())
             return False
 
-        until(answers, "node_exporter answers")
+        try:
+            until(answers, "node_exporter answers")
+            yield ask
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def exporter(shared_sshd: Sshd) -> Iterator[Callable[[], Page]]:
+    """Asks a node_exporter that runs where the shells of our polls do."""
+    with running(*FLAGS, inside=["nsenter", f"--target={shared_sshd.pid}", "--mount", "--pid"]) as ask:
         yield ask
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +190,122 @@ def test_values(look: Callable[[], tuple[Page, Page, Page]]) -> None:
         unfit = {series: now[series] for series in unfit.keys() & now.keys()}
 
     assert not unfit
+
+
+COLLECTORS: Mapping[str, tuple[str, ...]] = {
+    "bonding": ("bonding",),
+    "cpu": ("cpu_state",),
+    "cpufreq": ("cpufreq", "cpufreqinfo"),
+    "edac": ("edac",),
+    "hwmon": ("hwmon", "hwmoninfo"),
+    "meminfo_numa": ("numa",),
+    "powersupplyclass": ("power_supply",),
+    "thermal_zone": ("thermal_zone", "cooling_device"),
+    "time": ("clocksource",),
+}
+"""Which of our gatherers have what a collector of node_exporter's reads from /sys."""
+
+FAMILIES = re.compile(
+    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|edac|hwmon|memory_numa|power_supply|thermal"
+    "|time_clocksource)_.*"
+)
+SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
+
+
+def fixtures_of(system: str) -> dict[str, dict[str, str]]:
+    """What the machine said to each gatherer of which there is a fixture."""
+    paths = [FIXTURES / name / f"{system}.txt" for names in COLLECTORS.values() for name in names]
+    return {
+        path.parent.name: texts(path.parent.name, path.read_text().partition(CUT)[0]) for path in paths if path.exists()
+    }
+
+
+def files_of(said: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the text of each file of a machine, and of each link where it leads."""
+    found: dict[str, str] = {}
+    for given in said.values():
+        for file, text in given.items():
+            found |= matches(text) if "*" in file else {file: text}
+    return found
+
+
+def build(root: Path, files: Mapping[str, str]) -> None:
+    """Make a tree like that of /sys; what was refused on the machine is not there.
+
+    Where a thermal zone or a cooling device refused, older node_exporters have none of them.
+    """
+    refused = {
+        path.rpartition("/")[0] for path, text in files.items() if path.endswith(("/temp", "/cur_state")) and not text
+    }
+    files = {path: text for path, text in files.items() if path.rpartition("/")[0] not in refused}
+    (root / "sys/class/net").mkdir(parents=True)
+    for path, text in files.items():
+        if path.endswith("/device/.") and text:
+            device = root / text.strip("/\n")
+            device.mkdir(parents=True, exist_ok=True)
+            place = root / path.removesuffix("/device/.").strip("/")
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "device").symlink_to(device)
+    for path, text in files.items():
+        if text.strip() not in {"", "<unknown>"} and not path.endswith("/."):
+            put(root / path.strip("/"), text)
+    build_more(root, files)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file into directories that may not be there yet."""
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def build_more(root: Path, files: Mapping[str, str]) -> None:
+    """Make what node_exporter reads and we do not need."""
+    masters = []
+    for path, text in files.items():
+        folder = root / path.strip("/").rpartition("/")[0]
+        if path.endswith("/uevent"):
+            for line in text.splitlines():
+                key, _, value = line.removeprefix("POWER_SUPPLY_").partition("=")
+                put(folder / key.lower(), f"{value}\n")
+        elif path.endswith("/temp"):
+            put(folder / "policy", "step_wise\n")
+        elif path.endswith("/bonding/slaves"):
+            put(folder / "slaves", text)
+            masters.append(folder.parent.name)
+            for slave in text.split():
+                (folder.parent / f"lower_{slave}").symlink_to(folder.parent.parent / slave)
+        elif path.endswith("/scaling_governor"):
+            for name in ("related_cpus", "scaling_driver", "scaling_setspeed"):
+                put(folder / name, "0\n")
+    put(root / "sys/class/net/bonding_masters", " ".join(masters) + "\n")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_other_machines_have(system: str, tmp_path: Path) -> None:
+    """Of the files in a fixture node_exporter makes the same series as we do, also where this machine has no such."""
+    said = fixtures_of(system)
+    build(tmp_path, files_of(said))
+    flags = [f"--collector.{name}" for name in COLLECTORS]
+    with running("--log.level=error", "--collector.disable-defaults", *flags, f"--path.sysfs={tmp_path}/sys") as ask:
+        page = ask()
+    ours = Page({}, {})
+    for name, given in said.items():
+        for metric, labels, value in parse(GATHERERS[name], given):
+            ours.types[metric.name] = metric.kind
+            ours.values[metric.name, tuple(sorted(zip(metric.labels, labels, strict=True)))] = value
+
+    assert ours.values
+    assert compared(ours).keys() == compared(page).keys()
+    assert compared(ours) == pytest.approx(compared(page))
+    for name in {name for name, _ in compared(ours)}:
+        assert ours.types[name] == page.types[name], name
+
+
+def compared(page: Page) -> dict[tuple[str, Labels], float]:
+    """The series of the families that are made of /sys; to Prometheus an empty label is none."""
+    return {
+        (name, tuple(label for label in labels if label[1])): value
+        for (name, labels), value in page.values.items()
+        if FAMILIES.fullmatch(name) and not is_explained(name)
+    }

@@ -163,18 +163,23 @@ def test_names_with_a_star(name: str, tmp_path: Path) -> None:
     for file, content in texts.items():
         tmp_path.joinpath(file).write_text(content)
     tmp_path.joinpath("a-folder").mkdir()
+    tmp_path.joinpath("a-link").symlink_to("a-folder")
     argv, environment, kind = SHELLS[name]
-    star, nothing = f"{tmp_path}/a*", f"{tmp_path}/*/*/c"
+    star, nothing, places = f"{tmp_path}/a*", f"{tmp_path}/*/*/c", f"{tmp_path}/a-*/."
 
     with shell(argv, environment, without_bash=kind == "sh") as (one, _):
-        answers = [one.ask(1, (probe.CLOCK, star, nothing, "/proc/loadavg")), one.ask(2, (probe.CLOCK, star))]
+        answers = [one.ask(1, (probe.CLOCK, star, nothing, places, "/proc/loadavg")), one.ask(2, (probe.CLOCK, star))]
 
     for answer in answers:
         found = {Path(path).name: content for path, content in probe.matches(answer.texts[star]).items()}
-        assert {file: content.rstrip("\n") for file, content in found.items() if file != "a-folder"} == {
-            file: content.rstrip("\n") for file, content in texts.items() if file != "b"
-        }
+        assert {
+            file: content.rstrip("\n") for file, content in found.items() if file not in ("a-folder", "a-link")
+        } == {file: content.rstrip("\n") for file, content in texts.items() if file != "b"}
     assert answers[0].texts[nothing] == ""
+    assert probe.matches(answers[0].texts[places]) == {
+        f"{tmp_path}/a-folder/.": f"{tmp_path}/a-folder",
+        f"{tmp_path}/a-link/.": f"{tmp_path}/a-folder",
+    }
     assert len(answers[0].texts["/proc/loadavg"].split()) == 5
 
 
