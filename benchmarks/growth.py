@@ -36,6 +36,9 @@ RAMP = 600.0
 SINGLES = 3
 """Scrapes of each encoding that are weighed one by one."""
 
+FORGOTTEN = 1.2
+"""Seconds after which the daemon no longer has the page of the scrape before, which it keeps for a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -206,7 +209,7 @@ def watch(daemon: Daemon, fleet: Fleet, ramp: Ramp, window: Window) -> Row:
 
 def weigh(daemon: Daemon, encoding: str, steady: float) -> tuple[float, Scrape]:
     """Return what one scrape uses of the processor, in seconds besides the steady polls, and the scrape."""
-    sleep(0.2)
+    sleep(FORGOTTEN)
     before, began = daemon.used, monotonic()
     scrape = daemon.scrape(encoding)
     sleep(0.2)
