@@ -44,11 +44,12 @@ The way of the data is the way of the modules; nothing flows back:
     probe.sh        the program that runs on the machine
     probe.py        what is said to it, and what it answers
     targets.py      what a machine is that cannot run it
-    gather.py       the gatherers found, and their exceptions made ParseError
+    gather.py       the gatherers found; what a machine is asked for, and what they make of its answers
     gatherers/      one file a gatherer: time, memory, load, cpu, netdev and more
     metric.py       Gauge, Counter, Sample; Samples, many of them
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape
+    crew.py         greenlets that do one poll after another
     memory.py       when to look for garbage, and what to keep of what is freed
     turns.py        how whoever computes for long gives way to everybody else
     telemetry.py    the daemon's own metrics
