@@ -43,7 +43,7 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     connector.add(machine)
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
     trusted = connector.host_keys.trust(machine).state
-    gathering, program = Gathering(machine.gather), probe.program(gather.files(machine.gather))
+    gathering, program = Gathering(machine.gather), probe.program(gather.reader(machine.gather).files)
     session = Session(machine, connector.connect, slot, program, gathering.wanted, blame=blame, trusted=trusted)
     pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)

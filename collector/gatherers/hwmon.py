@@ -86,9 +86,7 @@ def name_chips(names: Mapping[str, str], places: Mapping[str, str], found: Itera
     Where several would have the same, their names are put behind, or what the kernel calls them.
     """
     called = {hwmon_of(path): clean(text) for path, text in names.items()}
-    devices = {
-        hwmon_of(path): "_".join(filter(None, map(clean, text.split("/")[-2:]))) for path, text in places.items()
-    }
+    devices = {hwmon_of(path): name_device(place) for path, place in places.items()}
     hwmons = dict.fromkeys([*called, *devices, *map(hwmon_of, found)])
     bases = {hwmon: devices.get(hwmon) or called.get(hwmon) or clean(hwmon) for hwmon in hwmons}
     alike, same = Tally(bases.values()), Tally((bases[hwmon], called.get(hwmon)) for hwmon in hwmons)
