@@ -181,11 +181,16 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
 
 
 def _checked(gatherer: Gatherer, samples: Samples) -> Samples:
-    """Return samples; ValueError for what would spoil the page: none, too many, a label without end, or no number."""
+    """Return samples; ValueError for what would spoil the page.
+
+    That is none, too many, a label without end, a value that is no number, or a counter below 0.
+    """
     if not samples.values and not gatherer.may_be_empty:
         raise ValueError("no sample")
     if len(samples) > MOST_SERIES:
         raise ValueError(f"more than {MOST_SERIES} series")
+    if (counters := samples.shape.counters) and min([samples.values[place] for place in counters]) < 0:
+        raise ValueError("a counter below 0")
     if samples.shape.longest_label > MOST_LABEL:
         raise ValueError(f"a label of more than {MOST_LABEL} characters")
     # A sum of many finite numbers may be infinite, but one of them all is not finite if one is not.

@@ -84,17 +84,18 @@ class Shape:
     """Which series there are, each once; equal shapes are one and the same object, made by `shape_of`.
 
     All machines of one kind share it, which saves 5 kB a machine. `families` has by the name of each metric family the
-    metric, and at which places of `series` it is. `labelled` are the places of those that have labels; their longest
-    value has `longest_label` characters.
+    metric, and at which places of `series` it is. `labelled` are the places of those that have labels, `counters` of
+    those that only grow; the longest value of a label has `longest_label` characters.
     """
 
-    __slots__ = ("__weakref__", "families", "labelled", "longest_label", "series")
+    __slots__ = ("__weakref__", "counters", "families", "labelled", "longest_label", "series")
 
     def __init__(self, series: tuple[Series, ...]) -> None:
         if len({(metric.name, labels) for metric, labels in series}) != len(series):
             raise ValueError("a series twice")
         self.series = series
         self.labelled = frozenset([place for place, (_, labels) in enumerate(series) if labels])
+        self.counters = tuple([place for place, (metric, _) in enumerate(series) if metric.kind == Counter.kind])
         self.longest_label = max([len(value) for _, labels in series for value in labels], default=0)
         places: dict[str, list[int]] = {}
         for place, (metric, _) in enumerate(series):

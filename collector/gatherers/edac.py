@@ -38,26 +38,18 @@ def parse(controllers: Mapping[str, str], rows: Mapping[str, str], labels: Mappi
         if text.strip() and (match := CONTROLLER_FILE.fullmatch(path)):
             controller, kind, noinfo = match.groups()
             if noinfo:
-                yield (ROW_CORRECTED if kind == "ce" else ROW_LOST)(count(text), controller, "unknown")
+                yield (ROW_CORRECTED if kind == "ce" else ROW_LOST)(float(int(text)), controller, "unknown")
             else:
-                yield (CORRECTED if kind == "ce" else LOST)(count(text), controller)
+                yield (CORRECTED if kind == "ce" else LOST)(float(int(text)), controller)
     for path, text in rows.items():
         if text.strip() and (match := ROW_FILE.fullmatch(path)):
             controller, row, channel, kind = match.groups()
             if channel is None:
-                yield (ROW_CORRECTED if kind == "ce" else ROW_LOST)(count(text), controller, row)
+                yield (ROW_CORRECTED if kind == "ce" else ROW_LOST)(float(int(text)), controller, row)
             else:
                 label = name_dimm(labels.get(path.replace(f"_{kind}_count", "_dimm_label"), "unknown"))
                 metric = CHANNEL_CORRECTED if kind == "ce" else CHANNEL_LOST
-                yield metric(count(text), controller, row, channel, label)
-
-
-def count(text: str) -> float:
-    """Return how many. Raises ValueError: it is no number, or below 0, which no counter is."""
-    number = int(text)
-    if number < 0:
-        raise ValueError("fewer than none")
-    return float(number)
+                yield metric(float(int(text)), controller, row, channel, label)
 
 
 def name_dimm(label: str) -> str:
