@@ -29,12 +29,16 @@ PROTOCOL = "1"
 SENT, FORCED = "sent", "forced"
 """How the probe came to run: sent by us at the login, or forced by the key's line in authorized_keys."""
 
-MOST_READY = 8192
+MOST_READY = 16_384
 """Bytes of the line with which a probe is ready: a forced one names its files, which stand in a line no longer."""
 
 SEPARATOR = b"\x1d"
 NEWLINE = "\x1e"
 MATCH = "\x1c"
+STATUS = "\x1c"
+
+RUN_SAFE = re.compile(r"[^#$%&()*+,./0-9:;<>?@A-Z\[\]^_`a-z{|}~-]", re.ASCII)
+"""What is written in octal of a command that the probe is to run: quotes, blanks, backslashes, ! and =."""
 
 
 PART = re.compile(r"^# part for (?P<files>\S+)\n(?P<text>.*?)^# end of part\n", re.MULTILINE | re.DOTALL)
@@ -59,7 +63,7 @@ def program(files: tuple[str, ...] = ()) -> Program:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     # A command ends with its line, a line that opens something does not.
-    ends = [" " if re.search(r"(\b(then|do|else|in)|[{]|;;)$", line) else ";" for line in lines]
+    ends = [" " if re.search(r"(\b(then|do|else|in)|[{(&]|;;)$", line) else ";" for line in lines]
     made = "".join(map("".join, zip(lines, ends, strict=True))).rstrip(";")
     return Program(made, hashlib.sha256(made.encode()).hexdigest())
 
@@ -155,6 +159,38 @@ def is_whole(said: bytes | bytearray, token: str, number: int) -> bool:
     return said.endswith(SEPARATOR + f"{token} {number}\n".encode())
 
 
+def run(command: str, limit: int = 0) -> str:
+    """Return the name of the file that is what a command writes: a shell's command, of one line or more.
+
+    With a `limit` of seconds it may write 64 kB; its text ends with how it ended then, which `ran` takes off. Without,
+    it must be one that ends soon by itself.
+    """
+    octal = "".join([f"={byte:03o}" if RUN_SAFE.match(chr(byte)) else chr(byte) for byte in command.encode()])
+    return f"run:{limit}:{octal}"
+
+
+def ran(text: str) -> str:
+    """Return what a command with a limit wrote, if it was well.
+
+    Raises:
+        ValueError: it failed, was killed when its time was over, or wrote too much.
+    """
+    written, mark, status = text.rpartition(STATUS)
+    if not mark:
+        raise ValueError("the command writes more than 64 kB")
+    if status != "0":
+        raise ValueError(f"the command {STATUSES.get(status, f'ends with status {status[:3]}')}")
+    return written
+
+
+STATUSES = {
+    "126": "may not be run (status 126)",
+    "127": "is not there (status 127)",
+    **dict.fromkeys(("137", "265", "393"), "was killed, as is one whose time is over"),
+}
+"""What a shell says by the status of a command; ksh and yash have their own for a KILL."""
+
+
 def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str]) -> Answer:
     """Take apart a whole answer.
 
@@ -164,13 +200,47 @@ def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str
     _, begin, body = bytes(said).partition(f"{token} {number} ".encode())
     clock, *parts = body.split(SEPARATOR)
     names = [file for file in wanted if file != CLOCK]
-    if not begin or len(parts) != len(names) + 1:
+    is_by_grep = len(parts) == len(names) + 2
+    if not begin or len(parts) != len(names) + 1 + is_by_grep:
         raise ProtocolViolation(f"not an answer to the question: {bytes(said[:100])!r}")
     text, seconds, error = read_clock(clock.decode("ascii", "replace"))
     texts = {CLOCK: text}
     for name, part in zip(names, parts, strict=False):
         texts[name] = part.decode("utf-8", "replace").replace(NEWLINE, "\n")
+    if is_by_grep:
+        texts |= _by_file(parts[-2].decode("utf-8", "replace"), tuple(names))
     return Answer(seconds, error, texts)
+
+
+def _by_file(lines: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the text of each name, out of a line `FILE:LINE` for each line of each file, file by file."""
+    begins = _begins(names)
+    texts: dict[str, list[str]] = {}
+    before = name = ""
+    found: list[str] = []
+    for line in lines.split("\n"):
+        if not before or not line.startswith(before):
+            match = begins.match(line)
+            if match is None:
+                continue
+            before, name = match[0], names[int((match.lastgroup or "_0")[1:])]
+            found = texts.setdefault(name, [])
+            if "*" in name:
+                found += MATCH, before[:-1], "\n"
+        # Where a folder is has no end of a line.
+        found += line[len(before) :], "" if name.endswith("/.") else "\n"
+    return {name: "".join(found) for name, found in texts.items()}
+
+
+@lru_cache
+def _begins(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what a line of one of these files begins with; the number of the file is the name of the group."""
+    patterns = [
+        f"(?P<_{number}>{re.escape(name).replace(re.escape('*'), '[^/]*?')}):"
+        for number, name in enumerate(names)
+        if name.startswith("/")
+    ]
+    return re.compile("|".join(patterns))
 
 
 def matches(text: str) -> dict[str, str]:

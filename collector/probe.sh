@@ -1,7 +1,7 @@
 # The collector's probe. It answers each line of standard input with one line: the clock, then some files of /proc.
-# It forks nothing in bash; in a shell without a clock of its own it runs date, once for each answer, and in any other
-# than bash one grep for all files of /proc/sys: such a shell reads a byte at a time, and of a number there the first is all.
-# It writes nothing but its answers, keeps nothing, and ends with the connection.
+# It forks nothing for them in bash. A shell without a clock of its own runs date, once for each answer. Any other than bash
+# reads a byte at a time, which is slow, and of a number in /proc/sys the first byte is all: one grep reads all files there.
+# It writes nothing but its answers, keeps nothing, makes way for everybody else's work, and ends with the connection.
 #
 # What stands between `part for PATTERN` and `end of part` is there only for files whose names match.
 #
@@ -10,15 +10,17 @@
 # in:   : collector-probe TOKEN     forced only: the greeting, with 16 hexadecimal digits; what comes before is ignored
 #       NUMBER [FILE ...]      the files asked for; without any, those of the line before. Any other line is ignored.
 #                              A FILE with a * in it stands for all that match, and if it ends in /. for where the
-#                              folders that match really are; one is no file: filesystems
+#                              folders that match really are; some are no files: filesystems, run:SECONDS:COMMAND
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
 #       TOKEN UNFIT SYSTEM     there is no /proc
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> TOKEN NUMBER
+#       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> LINES <GS> TOKEN NUMBER     by grep, which reads all files at once
 #
 # <GS> is \035. In a TEXT \036 stands for each newline: bash writes its output line by line, and one line is one packet.
-# The TEXT of a FILE with a * is <FS> NAME <RS> TEXT for each that can be read; <FS> is \034, and <RS> is \036.
+# The TEXT of a FILE with a * is <FS> NAME <RS> TEXT for each that has one; <FS> is \034, and <RS> is \036.
 # That of filesystems is a line for each that has a device or could have: BLOCKS FREE AVAILABLE SIZE INODES FREE PLACE,
-# or stuck PLACE.
+# or stuck PLACE. That of run is what the command wrote, and <FS> STATUS if it had a limit of SECONDS, which may be 0; in
+# COMMAND =NNN is a character in octal. LINES are FILE:LINE for each line of each file, whose TEXT is empty.
 #
 # A forced probe is one line of authorized_keys: inside double quotes, which dropbear does not unescape and asyncssh does,
 # and inside single quotes, which fish and csh read in their own ways. So there is no quote, no ! and no backslash in the
@@ -31,13 +33,18 @@ LC_ALL=C
 PATH=${PATH:+$PATH:}/usr/bin:/bin
 export LC_ALL PATH
 
-# bash is looked for only where sh has no clock of its own, and takes the program from its beginning.
-if [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && [ -w /dev/null ] && command -v bash >/dev/null; then
-    exec bash -c $1 collector-probe $1 $2 $3 $4
-fi
+# Begun once more, behind everybody else's work; and in bash, if sh has no clock of its own.
+case $0 in *-again) ;; *) if [ -w /dev/null ]; then
+    sh=/bin/sh
+    [ ${#EPOCHREALTIME} = 0 ] && [ ${#BASH_VERSION} = 0 ] && command -v bash >/dev/null && sh=bash
+    command -v nice >/dev/null && exec nice $sh -c $1 collector-probe-again $1 $2 $3 $4
+    [ $sh = bash ] && exec bash -c $1 collector-probe-again $1 $2 $3 $4
+fi ;; esac
 
 # Some servers and shells have halved the backslashes, once or twice; after three rounds there are none left with anybody.
-chars=\\\\\\\\034\\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044.
+chars=\\\\\\\\034\\\\\\\\035\\\\\\\\036\\\\\\\\012\\\\\\\\040\\\\\\\\044\\\\\\\\041.
+backslash=${chars%%034*}
+while [ ${#backslash} -gt 1 ]; do backslash=${backslash#?}; done
 for round in 1 2 3; do
     if [ ${#BASH_VERSION} -gt 0 ]; then printf -v chars %b $chars; else chars=$(printf %b $chars); fi
 done
@@ -57,6 +64,8 @@ take
 sp=$char
 take
 dollar=$char
+take
+bang=$char
 
 mode=$2
 token=$3
@@ -99,40 +108,46 @@ else
     plain=:
     slurp() {
         text=
-        [ -r $1 ] || return 0
-# part for ^/proc/sys/
-        case $1 in
-            /proc/sys/*) grep_number $1; return ;;
-        esac
-# end of part
+        [ ${#by_grep} = 0 ] && [ -r $1 ] || return 0
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
     }
 fi
 
-# part for ^/proc/sys/
-# grep_number FILE: its text in $text, by one grep an answer for all files of /proc/sys.
-grepped=0
-grep_number() {
-    [ $grepped = $number ] || grep_numbers
-    text=${numbers#*$nl$1:}
-    text=${text%%$nl*}$rs
-}
-grep_numbers() {
-    grepped=$number
-    set --
+# part for [*]|^/proc/sys/
+# choose: whether grep reads the files is in $by_grep: those for it. A few plain ones are read sooner without it.
+choose() {
+    by_grep=
+    [ $shell = sh ] || return 0
+    case $files in *[*]*|*/proc/sys/*) ;; *) return 0 ;; esac
     IFS=$sp
-    for entry in $files; do
-        case $entry in /proc/sys/*) set -- $@ $entry ;; esac
+    for file in $files; do
+        case $file in /*) by_grep=$by_grep$sp$file ;; esac
     done
     IFS=
-    numbers=$nl$(grep -s ^ /dev/null $@)
+}
+# grep_all: the lines of all files in $text, and where folders really are. The forked shell becomes grep.
+grep_all() {
+    text=$(
+        set +f
+        IFS=$sp
+        for one in $by_grep; do
+            case $one in (*/.) cd -P $one && printf %s:%s$nl $one $PWD ;; esac
+        done
+        exec grep -s ^ /dev/null $by_grep
+    )
+    IFS=$gs
+    set -- $text
+    IFS=
+    text=$*
 }
 # end of part
 
 # part for [*]
-# each PATTERN: the names and texts of the files that match in $text; that of a folder is where it really is.
+# each PATTERN, in bash: the names and texts of the files that match in $text; that of a folder is where it really is.
 each() {
     found=
+    text=
+    [ ${#by_grep} = 0 ] || return 0
     set +f
     for one in $1; do
         set -f
@@ -143,6 +158,7 @@ each() {
                 cd / ;;
             *) slurp $one ;;
         esac
+        [ ${#text} -gt 0 ] || continue
         found=$found$fs$one$rs$text
     done
     set -f
@@ -171,8 +187,8 @@ filesystems() {
     done </proc/self/mountinfo
     text=
     if [ $# -gt 0 ]; then
-        text=$(nice timeout -s KILL 2 stat -f -c $sizes $@)
-        [ $? = 137 ] && one_by_one $@
+        text=$(timeout -s KILL 2 stat -f -c $sizes $@)
+        killed $? && one_by_one $@
     fi
     IFS=$nl
     for place in $stuck; do text=$text${nl}stuck$sp$place; done
@@ -182,9 +198,46 @@ sizes=%b$sp%f$sp%a$sp%S$sp%c$sp%d$sp%n
 one_by_one() {
     text=
     for place; do
-        text=$text$nl$(nice timeout -s KILL 1 stat -f -c $sizes $place)
-        [ $? = 137 ] && stuck=$stuck$place$nl
+        text=$text$nl$(timeout -s KILL 1 stat -f -c $sizes $place)
+        killed $? && stuck=$stuck$place$nl
     done
+}
+# killed STATUS: what most shells, ksh and yash say of the end by a KILL.
+killed() {
+    case $1 in 137|265|393) ;; *) return 1 ;; esac
+}
+# end of part
+
+# part for ^run:
+# run ITEM: what a command writes in $text. One with a limit of time has one of length, too, and is killed with all that
+# it has started.
+run() {
+    command=${1#run:}
+    seconds=${command%%:*}
+    decode ${command#*:}
+    if [ $seconds = 0 ]; then
+        text=$(eval $command </dev/null)
+    else
+        text=$({ limited; printf $fs%s $status; } | head -c 65536)
+    fi
+    text=${text%%$gs*}
+}
+limited() {
+    timeout -s KILL $seconds /bin/sh -c $command </dev/null &
+    eval job=$dollar$bang
+    wait $job
+    status=$?
+    kill -s KILL -- -$job
+}
+# decode TEXT: what stands for =NNN, in $command.
+decode() {
+    IFS==
+    set -- $1
+    IFS=
+    command=$1
+    shift
+    for part; do command=$command${backslash}0$part; done
+    if [ $shell = bash ]; then printf -v command %b $command; else command=$(printf %b $command); fi
 }
 # end of part
 
@@ -205,6 +258,7 @@ restrict() {
     done
 }
 
+by_grep=
 printf %s $nl$token${sp}READY${sp}1$sp$shell$about$nl
 set --
 while IFS=$sp read -r number wanted; do
@@ -216,16 +270,26 @@ while IFS=$sp read -r number wanted; do
         [ $mode = sent ] || restrict
         set -- $files
         IFS=
+# part for [*]|^/proc/sys/
+        choose
+# end of part
     fi
     answer=
     for file; do
         case $file in
             filesystems) filesystems ;;
+            run:*) run $file ;;
             *[*]*) each $file ;;
             *) slurp $file ;;
         esac
         answer=$answer$gs$text
     done
+# part for [*]|^/proc/sys/
+    if [ ${#by_grep} -gt 0 ]; then
+        grep_all
+        answer=$answer$gs$text
+    fi
+# end of part
     eval $mend
     printf %s $token$sp$number$sp$now$answer$gs$token$sp$number$nl
 done
