@@ -13,7 +13,7 @@ from rig.logins import Login
 GATHER = ("time", "memory", "load")
 """What is gathered unless a machine says otherwise."""
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "name": "ssh0",
     "gather": GATHER,
     "labels": (),
