@@ -19,7 +19,10 @@ from collector.probe import CLOCK, matches
 from collector.snapshot import Gathered
 
 SELDOM = 600.0
-"""Seconds from one time to the next that a machine is asked for what hardly ever changes, or was not there."""
+"""Seconds from one time to the next that a machine is asked for what was not there."""
+
+MISSING = ""
+"""The gatherer that is none: what some machine lacks of what others read."""
 
 NO_FILE = "/dev/null"
 
@@ -39,16 +42,17 @@ class Gatherer:
 
     `parse` takes the text of each of the `files`, or where there is a `*` in its name the texts of all that match, by
     their names; either may be empty for those that are `optional`. `labels` are the names of the labels that its
-    metrics have. One that `may_be_empty` has no samples on some healthy machines. What it reads hardly ever changes if
-    it `is_seldom` read. Those `in_node` are what node_exporter gives by default. `mend` makes good what the kernel gets
-    wrong from one time to the next: of the samples that are and that were before it returns those that shall be.
+    metrics have. One that `may_be_empty` has no samples on some healthy machines. It is asked for `every` so many
+    seconds, and with each poll if that is 0. Those `in_node` are what node_exporter gives by default. `mend` makes good
+    what the kernel gets wrong from one time to the next: of the samples that are and that were before it returns those
+    that shall be.
     """
 
     name: str
     files: tuple[str, ...]
     optional: frozenset[str]
     may_be_empty: bool
-    is_seldom: bool
+    every: float
     in_node: bool
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
@@ -108,26 +112,32 @@ def reader(names: tuple[str, ...]) -> Reader:
 class Gathering:
     """What one machine is asked for, and what is made of its answers.
 
-    Gatherers of what hardly ever changes, and of what the machine does not have, are asked for when a session begins
-    and from then on every `SELDOM` seconds. In between what they last said stands.
+    When a session begins that is everything. From then on what changes seldom is asked for as often as its gatherer
+    says, and what the machine does not have after `SELDOM` seconds. In between what they last said stands.
     """
 
-    __slots__ = ("_before", "_due", "_files", "_is_whole", "_kept", "_reader")
+    __slots__ = ("_before", "_due", "_files", "_is_to_learn", "_kept", "_missing", "_next", "_reader")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._reader = reader(names)
         self._files = self._reader.files
         self._kept: dict[str, Result] = {}
+        self._due: dict[str, float] = {}
+        self._missing: frozenset[str] = frozenset()
+        self._next = math.inf
+        self._is_to_learn = False
         self._before: dict[int, Samples] = {}
-        self._is_whole = False
-        self._due = 0.0
 
     def wanted(self, begins: bool) -> tuple[str, ...]:
         """Return the files to ask for next, the same object while they are the same; a session `begins` with all."""
-        if begins or (self._kept and monotonic() >= self._due):
-            self._is_whole = True
-            self._kept = {}
-            self._files = self._reader.files
+        now = monotonic()
+        if begins or now >= self._next:
+            self._is_to_learn = True
+            due = {name for name, time in self._due.items() if begins or now >= time}
+            self._kept = {name: result for name, result in self._kept.items() if name not in due}
+            if begins or MISSING in due:
+                self._missing = frozenset()
+            self._files = self._choose()
         return self._files
 
     def read(self, texts: Mapping[str, str]) -> tuple[Samples, tuple[Gathered, ...]]:
@@ -135,7 +145,7 @@ class Gathering:
         results = self._reader.read(texts, self._kept)
         for place, mend in self._reader.mended:
             self._mend(results, place, mend)
-        if self._is_whole:
+        if self._is_to_learn:
             self._learn(texts, results)
         return self._reader.join(results)
 
@@ -146,18 +156,30 @@ class Gathering:
 
     def _learn(self, texts: Mapping[str, str], results: list[Result]) -> None:
         """Keep what need not be asked for again soon."""
-        self._is_whole = False
-        files: list[str] = []
+        self._is_to_learn = False
+        now, missing = monotonic(), set(self._missing)
         for gatherer, result in zip(self._reader.gatherers, results, strict=True):
-            there = [file for file in gatherer.files if texts[file]]
-            if gatherer.is_seldom or not there:
+            if gatherer.name in self._kept:
+                continue
+            there = [file for file in gatherer.files if texts.get(file)]
+            missing.update(file for file in gatherer.files if file not in there)
+            if gatherer.every or not there:
                 self._kept[gatherer.name] = result
-            else:
-                files += there
-        if self._kept:
-            # To ask for no file would be to ask for those of the time before.
-            self._files = tuple(dict.fromkeys(files if set(files) - {CLOCK} else [*files, NO_FILE]))
-            self._due = monotonic() + SELDOM
+                self._due[gatherer.name] = now + (gatherer.every if there else max(gatherer.every, SELDOM))
+        if missing and not self._missing:
+            self._due[MISSING] = now + SELDOM
+        self._missing = frozenset(missing)
+        self._files = self._choose()
+        self._next = min([self._due[name] for name in (*self._kept, *([MISSING] if missing else []))], default=math.inf)
+
+    def _choose(self) -> tuple[str, ...]:
+        """Return the files of those who have kept nothing, but what is missing."""
+        if not self._kept and not self._missing:
+            return self._reader.files
+        asked = [gatherer for gatherer in self._reader.gatherers if gatherer.name not in self._kept]
+        files = dict.fromkeys(file for gatherer in asked for file in gatherer.files if file not in self._missing)
+        # To ask for no file would be to ask for those of the time before.
+        return tuple(files if files.keys() - {CLOCK} else [*files, NO_FILE])
 
 
 def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
@@ -209,7 +231,7 @@ def _gatherer(name: str, module: ModuleType) -> Gatherer:
         module.FILES,
         optional,
         may_be_empty=getattr(module, "MAY_BE_EMPTY", False),
-        is_seldom=getattr(module, "SELDOM", False),
+        every=getattr(module, "EVERY", 0.0),
         in_node=not getattr(module, "ONLY_IF_ASKED", False),
         labels=labels,
         parse=module.parse,

@@ -518,7 +518,7 @@ def test_what_cannot_be_parsed_is_asked_for_again() -> None:
 
 def test_what_hardly_ever_changes_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gatherer that is seldom read has the samples of then in each poll, until it is due or a session begins."""
-    seldom = {**GATHERERS, "load": replace(GATHERERS["load"], is_seldom=True)}
+    seldom = {**GATHERERS, "load": replace(GATHERERS["load"], every=60.0)}
     monkeypatch.setattr(gather, "GATHERERS", seldom)
     gather.reader.cache_clear()
     gathering = Gathering(("time", "load"))
@@ -531,6 +531,11 @@ def test_what_hardly_ever_changes_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     assert [sample.value for sample in first] == [1.5, 1, 2, 3]
     assert [sample.value for sample in second] == [2.5, 1, 2, 3]
     assert dict(gathered) == {"time": None, "load": None}
+    with monkeypatch.context() as later:
+        later.setattr(gather, "monotonic", lambda: monotonic() + 60)
+        assert gathering.wanted(False) == ("clock", "/proc/loadavg")
+        gathering.read(SAID)
+        assert "/proc/loadavg" not in gathering.wanted(False)
     assert gathering.wanted(True) == ("clock", "/proc/loadavg")
     gather.reader.cache_clear()
 

@@ -11,7 +11,7 @@ FILES = tuple(
     f"/sys/devices/system/clocksource/clocksource*/{file}" for file in ("current_clocksource", "available_clocksource")
 )
 OPTIONAL = FILES[1:]
-SELDOM = True
+EVERY = 600.0
 
 
 def parse(current: Mapping[str, str], available: Mapping[str, str]) -> Iterator[Sample]:

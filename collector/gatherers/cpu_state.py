@@ -24,7 +24,7 @@ FILES = (
 )
 OPTIONAL = FILES[2:]
 # With hundreds of processors it is thousands of files.
-SELDOM = True
+EVERY = 600.0
 
 MOST_CPUS = 8192
 

@@ -16,7 +16,7 @@ NUMBERS: Mapping[str, Metric] = {
 
 FILES = tuple(f"{PLACE}/{file}" for file in (*NUMBERS, "scaling_governor", "scaling_available_governors"))
 OPTIONAL = FILES[1:]
-SELDOM = True
+EVERY = 600.0
 
 
 def parse(*files: Mapping[str, str]) -> Iterator[Sample]:

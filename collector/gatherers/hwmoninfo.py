@@ -30,7 +30,7 @@ FILES = (
     f"{PLACE}/device/{SETTINGS}",
 )
 OPTIONAL = FILES[1:]
-SELDOM = True
+EVERY = 600.0
 
 
 def parse(

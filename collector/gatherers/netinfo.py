@@ -27,7 +27,7 @@ NUMBERS: Mapping[str, Metric] = {
 
 FILES = tuple(f"/sys/class/net/*/{file}" for file in ("flags", "speed", *INFO_FILES, *NUMBERS))
 OPTIONAL = FILES[1:]
-SELDOM = True
+EVERY = 600.0
 
 
 def parse(flags: Mapping[str, str], speeds: Mapping[str, str], *more: Mapping[str, str]) -> Iterator[Sample]:

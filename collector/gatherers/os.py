@@ -18,7 +18,7 @@ VERSION = Gauge("node_os_version", "The distribution's version, major and minor.
 SUPPORT_END = Gauge("node_os_support_end_timestamp_seconds", "When support ends, in seconds since epoch (1970).")
 
 FILES = ("/etc/os-release",)
-SELDOM = True
+EVERY = 600.0
 
 MOST_LINES, LONGEST_LINE = 100, 500
 """Debian has 9 lines of 50 letters."""

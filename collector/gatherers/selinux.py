@@ -12,7 +12,7 @@ CURRENT = Gauge("node_selinux_current_mode", "What it is now: 1 enforces, 0 tell
 # The first is there on every machine, also where there is nothing of SELinux.
 FILES = ("/proc/filesystems", "/sys/fs/selinux/enforce", "/etc/selinux/config")
 OPTIONAL = FILES[1:]
-SELDOM = True
+EVERY = 600.0
 
 MODE = re.compile(r"^[ \t]*SELINUX[ \t]*=[ \t]*(\w+)[ \t]*$", re.MULTILINE)
 MODES = {"enforcing": 1.0, "permissive": 0.0}

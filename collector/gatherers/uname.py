@@ -25,7 +25,7 @@ FILES = (
 )
 OPTIONAL = ("/proc/sys/kernel/arch",)
 """Since Linux 6.1."""
-SELDOM = True
+EVERY = 600.0
 
 
 def parse(*texts: str) -> Iterator[Sample]:
