@@ -73,7 +73,7 @@ def remark(standing: Standing) -> str | None:
         return None
     missing = [file for file in allowed(standing.machine.gather) if file not in ready.files]
     faults = ["is of another version of the collector"] if ready.sha256 != probe.program(ready.files).sha256 else []
-    faults += [f"may not read {', '.join(missing)}"] if missing else []
+    faults += [f"may not read {', '.join(map(probe.shown, missing))}"] if missing else []
     if not faults:
         return None
     return f"the line in authorized_keys {' and '.join(faults)}; put the one there that `collector authorize` prints"

@@ -15,7 +15,7 @@ from typing import Any
 from collector import gatherers
 from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
-from collector.probe import CLOCK, matches
+from collector.probe import CLOCK, is_pattern, matches, shown
 from collector.snapshot import Gathered
 
 SELDOM = 600.0
@@ -192,8 +192,8 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
     for file in gatherer.files:
         text = texts.get(file, "")
         if not text and file not in gatherer.optional:
-            raise ParseError(f"{gatherer.name}: {file} is missing, empty or not readable")
-        read.append(matches(text) if "*" in file else text)
+            raise ParseError(f"{gatherer.name}: {shown(file)} is missing, empty or not readable")
+        read.append(matches(text) if is_pattern(file) else text)
     try:
         found = gatherer.parse(*read)
         return _checked(gatherer, found if isinstance(found, Samples) else Samples.of(found))

@@ -37,8 +37,8 @@ NEWLINE = "\x1e"
 MATCH = "\x1c"
 STATUS = "\x1c"
 
-RUN_SAFE = re.compile(r"[^#$%&()*+,./0-9:;<>?@A-Z\[\]^_`a-z{|}~-]", re.ASCII)
-"""What is written in octal of a command that the probe is to run: quotes, blanks, backslashes, ! and =."""
+OCTAL = re.compile(r"[^ #$%&()*,./0-9:;<>?@A-Z\[\]^_`a-z{|}~-]", re.ASCII)
+"""What is written in octal of a command that the probe is to run: quotes, backslashes, !, = and +."""
 
 
 PART = re.compile(r"^# part for (?P<files>\S+)\n(?P<text>.*?)^# end of part\n", re.MULTILINE | re.DOTALL)
@@ -165,8 +165,22 @@ def run(command: str, limit: int = 0) -> str:
     With a `limit` of seconds it may write 64 kB; its text ends with how it ended then, which `ran` takes off. Without,
     it must be one that ends soon by itself.
     """
-    octal = "".join([f"={byte:03o}" if RUN_SAFE.match(chr(byte)) else chr(byte) for byte in command.encode()])
-    return f"run:{limit}:{octal}"
+    octal = "".join([f"={byte:03o}" if OCTAL.match(chr(byte)) else chr(byte) for byte in command.strip().encode()])
+    return f"run:{limit}:{octal.replace(' ', '+')}"
+
+
+def shown(file: str) -> str:
+    """Return what a person is told of a file, which may be the output of a long command."""
+    if not file.startswith("run:"):
+        return file
+    _, _, octal = file.split(":", 2)
+    command = re.sub("=([0-7]{3})", lambda match: chr(int(match[1], 8)), octal.replace("+", " "))
+    line = command.partition("\n")[0]
+    return f"the output of {line if len(line) < MOST_SHOWN else line[: MOST_SHOWN - 1] + '…'!r}"
+
+
+MOST_SHOWN = 60
+"""Characters of a command's first line that people are shown."""
 
 
 def ran(text: str) -> str:
@@ -225,7 +239,7 @@ def _by_file(lines: str, names: tuple[str, ...]) -> dict[str, str]:
                 continue
             before, name = match[0], names[int((match.lastgroup or "_0")[1:])]
             found = texts.setdefault(name, [])
-            if "*" in name:
+            if is_pattern(name):
                 found += MATCH, before[:-1], "\n"
         # Where a folder is has no end of a line.
         found += line[len(before) :], "" if name.endswith("/.") else "\n"
@@ -241,6 +255,11 @@ def _begins(names: tuple[str, ...]) -> re.Pattern[str]:
         if name.startswith("/")
     ]
     return re.compile("|".join(patterns))
+
+
+def is_pattern(file: str) -> bool:
+    """Tell whether a name stands for all files that match."""
+    return "*" in file and file.startswith("/")
 
 
 def matches(text: str) -> dict[str, str]:

@@ -20,7 +20,7 @@
 # The TEXT of a FILE with a * is <FS> NAME <RS> TEXT for each that has one; <FS> is \034, and <RS> is \036.
 # That of filesystems is a line for each that has a device or could have: BLOCKS FREE AVAILABLE SIZE INODES FREE PLACE,
 # or stuck PLACE. That of run is what the command wrote, and <FS> STATUS if it had a limit of SECONDS, which may be 0; in
-# COMMAND =NNN is a character in octal. LINES are FILE:LINE for each line of each file, whose TEXT is empty.
+# COMMAND + is a blank, and =NNN any character in octal. LINES are FILE:LINE for each line of each file, whose TEXT is empty.
 #
 # A forced probe is one line of authorized_keys: inside double quotes, which dropbear does not unescape and asyncssh does,
 # and inside single quotes, which fish and csh read in their own ways. So there is no quote, no ! and no backslash in the
@@ -229,10 +229,14 @@ limited() {
     status=$?
     kill -s KILL -- -$job
 }
-# decode TEXT: what stands for =NNN, in $command.
+# decode TEXT: what it stands for, in $command.
 decode() {
-    IFS==
+    IFS=+
     set -- $1
+    IFS=$sp
+    command=$*
+    IFS==
+    set -- $command
     IFS=
     command=$1
     shift

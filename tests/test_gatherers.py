@@ -133,6 +133,18 @@ MALFORMED = {
         f"cpu{'1' * 300} 1 2 3 4",
         "\x00",
     ],
+    "timex": [
+        "",
+        "5 0 0",
+        "0 " * 22 + "x",
+        "NTPSynchronized=maybe",
+        "a,b",
+        "1,2,3,4",
+        "offset: 0 us",
+        "perl: warning",
+        f"0 0 {'9' * 400} {'0 ' * 19}",
+        "0 " * 18 + "-1 0 0 0",
+    ],
     "vmstat": ["", "pgfault", "pgfault ", "pgfault many", "pgfault 1 2", "nr_dirty 5", "pgfault 1\npgfault 2", "\x7f"],
     "pressure": [
         "",

@@ -25,7 +25,7 @@ from rig.sshd import Sshd
 from rig.wait import until
 
 from collector.gather import GATHERERS, SETS, parse
-from collector.probe import matches
+from collector.probe import is_pattern, matches
 
 pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "sshd", "nsenter", "prometheus-node-exporter")
 
@@ -225,7 +225,7 @@ def files_of(said: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for given in said.values():
         for file, text in given.items():
-            found |= matches(text) if "*" in file else {file: text}
+            found |= matches(text) if is_pattern(file) else {file: text}
     return found
 
 

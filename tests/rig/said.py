@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from collector.gather import GATHERERS
-from collector.probe import MATCH, read_clock
+from collector.probe import MATCH, is_pattern, read_clock
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CUT = "--- metrics ---\n"
@@ -32,7 +32,7 @@ def texts(name: str, text: str) -> dict[str, str]:
         return said(name, text)
     assert not before
     given = {
-        file: MATCHING.sub(lambda match: f"{MATCH}{match[1]}\n", part) if "*" in file else part
+        file: MATCHING.sub(lambda match: f"{MATCH}{match[1]}\n", part) if is_pattern(file) else part
         for file, part in zip(parts[::2], parts[1::2], strict=True)
     }
     assert given.keys() <= set(GATHERERS[name].files)
