@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rig.needs import program
-from rig.polls import poll
+from rig.polls import outcome, poll
 from rig.said import CUT, FIXTURES, texts
 from rig.sshd import Sshd
 from rig.wait import until
@@ -190,6 +190,31 @@ def test_values(look: Callable[[], tuple[Page, Page, Page]]) -> None:
         unfit = {series: now[series] for series in unfit.keys() & now.keys()}
 
     assert not unfit
+
+
+ASKED = ("processes", "tcpstat", "threads")
+
+
+def test_what_is_only_told_if_asked(shared_sshd: Sshd) -> None:
+    """Sockets, processes and threads by state: we have the same, and also the states that nothing is in."""
+    flags = ("--log.level=error", "--collector.disable-defaults", "--collector.processes", "--collector.tcpstat")
+    with running(*flags, inside=["nsenter", f"--target={shared_sshd.pid}", "--mount", "--pid"]) as ask:
+        standing = poll(shared_sshd.login("bash"), gather=ASKED)
+        page = ask()
+    assert outcome(standing) == "up"
+    assert standing.snapshot is not None
+    ours = {
+        (metric.name, tuple(zip(metric.labels, values, strict=True))): value
+        for metric, values, value in standing.snapshot.samples
+    }
+    theirs = {series: value for series, value in page.values.items() if re.match("node_(processes|tcp)_", series[0])}
+
+    assert {metric.name: metric.kind for metric, *_ in standing.snapshot.samples} == {
+        name: page.types[name] for name, _ in theirs
+    }
+    assert {series for series, value in theirs.items() if value} <= ours.keys()
+    for name in ("max_threads", "max_processes"):
+        assert ours[f"node_processes_{name}", ()] == theirs[f"node_processes_{name}", ()]
 
 
 COLLECTORS: Mapping[str, tuple[str, ...]] = {
