@@ -57,6 +57,14 @@ MALFORMED = {
         f"\x1c/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq\n{'9' * 400}",
     ],
     "cpufreqinfo": ["", "1500000", "\x1c/sys\n1500000", "\x1c/sys/devices/system/cpu/cpu0/cpufreq/x\nfast"],
+    "dmi": [
+        "",
+        "PowerRack R640",
+        "\x1c/sys/class/dmi/id/product_name\n",
+        "\x1c/sys/class/dmi/id/chassis_type\n23",
+        f"\x1c/sys/class/dmi/id/product_name\n{'x' * 300}",
+        "\x7fELF",
+    ],
     "edac": [
         "",
         "1",
@@ -90,6 +98,13 @@ MALFORMED = {
         "\x1c/sys/devices/system/node/node0/meminfo\nNode 0 MemTotal: 5 MB",
         f"\x1c/sys/devices/system/node/node0/meminfo\nNode 0 {'M' * 400}: 5 kB",
         "\x1c/sys/devices/system/node/node0/meminfo\n",
+    ],
+    "nvme": [
+        "",
+        "live",
+        "\x1c/sys/class\nlive",
+        "\x1cstate\nlive",
+        f"\x1c/sys/class/nvme/nvme0/model\n{'x' * 300}",
     ],
     "power_supply": [
         "",
