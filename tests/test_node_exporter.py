@@ -225,15 +225,16 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "edac": ("edac",),
     "hwmon": ("hwmon", "hwmoninfo"),
     "meminfo_numa": ("numa",),
+    "nfs": ("nfs",),
     "nvme": ("nvme",),
     "powersupplyclass": ("power_supply",),
     "thermal_zone": ("thermal_zone", "cooling_device"),
     "time": ("clocksource",),
 }
-"""Which of our gatherers have what a collector of node_exporter's reads from /sys."""
+"""Which of our gatherers have what a collector of node_exporter's reads of what the machine here may not have."""
 
 FAMILIES = re.compile(
-    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|memory_numa|nvme"
+    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|memory_numa|nfs|nvme"
     "|power_supply|thermal|time_clocksource)_.*"
 )
 SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
@@ -257,7 +258,7 @@ def files_of(said: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 def build(root: Path, files: Mapping[str, str]) -> None:
-    """Make a tree like that of /sys; what was refused on the machine is not there.
+    """Make a tree like those of /proc and /sys; what was refused on the machine is not there.
 
     Where a thermal zone or a cooling device refused, older node_exporters have none of them.
     """
@@ -265,6 +266,7 @@ def build(root: Path, files: Mapping[str, str]) -> None:
         path.rpartition("/")[0] for path, text in files.items() if path.endswith(("/temp", "/cur_state")) and not text
     }
     files = {path: text for path, text in files.items() if path.rpartition("/")[0] not in refused}
+    (root / "proc").mkdir()
     (root / "sys/class/net").mkdir(parents=True)
     for path, text in files.items():
         if path.endswith("/device/.") and text:
@@ -305,6 +307,8 @@ def build_more(root: Path, files: Mapping[str, str]) -> None:
         elif path.endswith("/scaling_governor"):
             for name in ("related_cpus", "scaling_driver", "scaling_setspeed"):
                 put(folder / name, "0\n")
+    for name in ("stat", "cpuinfo"):
+        (root / "proc" / name).symlink_to(f"/proc/{name}")
     put(root / "sys/class/net/bonding_masters", " ".join(masters) + "\n")
 
 
@@ -314,7 +318,8 @@ def test_what_other_machines_have(system: str, tmp_path: Path) -> None:
     said = fixtures_of(system)
     build(tmp_path, files_of(said))
     flags = [f"--collector.{name}" for name in COLLECTORS]
-    with running("--log.level=error", "--collector.disable-defaults", *flags, f"--path.sysfs={tmp_path}/sys") as ask:
+    places = [f"--path.procfs={tmp_path}/proc", f"--path.sysfs={tmp_path}/sys"]
+    with running("--log.level=error", "--collector.disable-defaults", *flags, *places) as ask:
         page = ask()
     ours = Page({}, {})
     for name, given in said.items():
@@ -330,7 +335,7 @@ def test_what_other_machines_have(system: str, tmp_path: Path) -> None:
 
 
 def compared(page: Page) -> dict[tuple[str, Labels], float]:
-    """The series of the families that are made of /sys; to Prometheus an empty label is none."""
+    """The series of these families; to Prometheus an empty label is none."""
     return {
         (name, tuple(label for label in labels if label[1])): value
         for (name, labels), value in page.values.items()
