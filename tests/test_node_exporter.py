@@ -37,6 +37,9 @@ EXPLAINED = re.findall(r"^\| `(node_\S+)` \|", PAGE.read_text(), re.MULTILINE)
 NEWER = re.findall(r"^\| the label `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
 """Labels that the node_exporter here may not have yet."""
 
+NEWER_VALUES = re.findall(r"^\| the method `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+"""Values of labels of which that may have no series yet."""
+
 MOVES = 0.25
 """The share by which a gauge that moved meanwhile may lie beside both values; small ones by a half."""
 
@@ -226,6 +229,7 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "hwmon": ("hwmon", "hwmoninfo"),
     "meminfo_numa": ("numa",),
     "nfs": ("nfs",),
+    "nfsd": ("nfsd",),
     "nvme": ("nvme",),
     "powersupplyclass": ("power_supply",),
     "thermal_zone": ("thermal_zone", "cooling_device"),
@@ -234,7 +238,7 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
 """Which of our gatherers have what a collector of node_exporter's reads of what the machine here may not have."""
 
 FAMILIES = re.compile(
-    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|memory_numa|nfs|nvme"
+    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|memory_numa|nfsd?|nvme"
     "|power_supply|thermal|time_clocksource)_.*"
 )
 SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
@@ -339,5 +343,5 @@ def compared(page: Page) -> dict[tuple[str, Labels], float]:
     return {
         (name, tuple(label for label in labels if label[1])): value
         for (name, labels), value in page.values.items()
-        if FAMILIES.fullmatch(name) and not is_explained(name)
+        if FAMILIES.fullmatch(name) and not is_explained(name) and dict(labels).get("method") not in NEWER_VALUES
     }
