@@ -187,6 +187,18 @@ MALFORMED = {
         "Total\nConns\n 1 2 3 4 5\n\n",
         "\x7fELF",
     ],
+    "xfs": [
+        "",
+        "rw 28 0",
+        "\x1crw 28 0\nrw 28 0",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\n",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\nrw many 0",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\nrw -28 0",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\nrw 1e999 0",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\nrw 1 2\nrw 1 2",
+        "\x1c/sys/fs/xfs/sda1/stats/stats\nrw 1 2\n\n",
+        f"\x1c/sys/fs/xfs/{'x' * 300}/stats/stats\nrw 1 2",
+    ],
     "memory": [
         "",
         "MemTotal:",

@@ -235,12 +235,13 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "powersupplyclass": ("power_supply",),
     "thermal_zone": ("thermal_zone", "cooling_device"),
     "time": ("clocksource",),
+    "xfs": ("xfs",),
 }
 """Which of our gatherers have what a collector of node_exporter's reads of what the machine here may not have."""
 
 FAMILIES = re.compile(
     "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|ipvs|memory_numa|nfsd?|nvme"
-    "|power_supply|thermal|time_clocksource)_.*"
+    "|power_supply|thermal|time_clocksource|xfs)_.*"
 )
 SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
 
