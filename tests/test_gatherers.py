@@ -126,6 +126,16 @@ MALFORMED = {
         "rpc 1 2 3 4 5\nproc3 2 1 1e999",
         "\x7fELF",
     ],
+    "watchdog": [
+        "",
+        "30",
+        "\x1c30\n30",
+        "\x1ctimeout\n30",
+        "\x1c/sys/class/watchdog/watchdog0/timeout\nlong",
+        "\x1c/sys/class/watchdog/watchdog0/timeout\n1.5",
+        f"\x1c/sys/class/watchdog/watchdog0/timeout\n{'9' * 400}",
+        f"\x1c/sys/class/watchdog/watchdog0/identity\n{'x' * 300}",
+    ],
     "nvme": [
         "",
         "live",
