@@ -209,6 +209,15 @@ MALFORMED = {
         "\x1c/sys/fs/xfs/sda1/stats/stats\nrw 1 2\n\n",
         f"\x1c/sys/fs/xfs/{'x' * 300}/stats/stats\nrw 1 2",
     ],
+    "kernel_hung": [
+        "",
+        "many",
+        "1 2",
+        "1.5",
+        "-1",
+        f"{'9' * 400}",
+        "\x00",
+    ],
     "memory": [
         "",
         "MemTotal:",
