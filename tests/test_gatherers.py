@@ -218,6 +218,17 @@ MALFORMED = {
         f"{'9' * 400}",
         "\x00",
     ],
+    "zfs": [
+        "",
+        "\n",
+        "name type data\nhits 4 5",
+        "\x1carcstats",
+        "\x1c/proc/spl/kstat/zfs/arcstats\nhits 4 5",
+        "\x1c/proc/spl/kstat/zfs/arcstats\n13 1\nname type\nhits 4 5",
+        "\x1c/proc/spl/kstat/zfs/arcstats\n13 1\nname type data\nhits 4 5\nhits 4 5",
+        "\x1c/proc/spl/kstat/zfs/otherstats\n13 1\nname type data\nhits 4 5",
+        "\x7fELF",
+    ],
     "memory": [
         "",
         "MemTotal:",

@@ -37,8 +37,8 @@ EXPLAINED = re.findall(r"^\| `(node_\S+)` \|", PAGE.read_text(), re.MULTILINE)
 NEWER = re.findall(r"^\| the label `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
 """Labels that the node_exporter here may not have yet."""
 
-NEWER_VALUES = re.findall(r"^\| the method `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
-"""Values of labels of which that may have no series yet."""
+NEWER_VALUES = re.findall(r"^\| the (?:method|state) `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+"""Values of labels that it may have no series of yet."""
 
 MOVES = 0.25
 """The share by which a gauge that moved meanwhile may lie beside both values; small ones by a half."""
@@ -236,12 +236,13 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "thermal_zone": ("thermal_zone", "cooling_device"),
     "time": ("clocksource",),
     "xfs": ("xfs",),
+    "zfs": ("zfs",),
 }
 """Which of our gatherers have what a collector of node_exporter's reads of what the machine here may not have."""
 
 FAMILIES = re.compile(
     "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|ipvs|memory_numa|nfsd?|nvme"
-    "|power_supply|thermal|time_clocksource|xfs)_.*"
+    "|power_supply|thermal|time_clocksource|[xz]fs)_.*"
 )
 SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
 
@@ -340,10 +341,15 @@ def test_what_other_machines_have(system: str, tmp_path: Path) -> None:
         assert ours.types[name] == page.types[name], name
 
 
+def has_newer(labels: Labels) -> bool:
+    """Whether the node_exporter here may not have a series yet."""
+    return any(value in NEWER_VALUES for _, value in labels)
+
+
 def compared(page: Page) -> dict[tuple[str, Labels], float]:
     """The series of these families; to Prometheus an empty label is none."""
     return {
         (name, tuple(label for label in labels if label[1])): value
         for (name, labels), value in page.values.items()
-        if FAMILIES.fullmatch(name) and not is_explained(name) and dict(labels).get("method") not in NEWER_VALUES
+        if FAMILIES.fullmatch(name) and not is_explained(name) and not has_newer(labels)
     }
