@@ -229,6 +229,17 @@ MALFORMED = {
         "\x1c/proc/spl/kstat/zfs/otherstats\n13 1\nname type data\nhits 4 5",
         "\x7fELF",
     ],
+    "infiniband": [
+        "",
+        "4: ACTIVE",
+        "\x1c4: ACTIVE\n4: ACTIVE",
+        "\x1c/sys/class\n1",
+        "\x1c/sys/class/infiniband/mlx5_0/ports/1\n4: ACTIVE",
+        "\x1c/sys/class/infiniband/mlx5_0/ports/1/state\nACTIVE",
+        "\x1c/sys/class/infiniband/mlx5_0/ports/1/rate\nfast",
+        "\x1c/sys/class/infiniband/mlx5_0/ports/1/counters/port_xmit_wait\n1",
+        f"\x1c/sys/class/infiniband/{'x' * 300}/fw_ver\n1",
+    ],
     "memory": [
         "",
         "MemTotal:",

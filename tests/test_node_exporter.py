@@ -227,6 +227,7 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "dmi": ("dmi",),
     "edac": ("edac",),
     "hwmon": ("hwmon", "hwmoninfo"),
+    "infiniband": ("infiniband",),
     "ipvs": ("ipvs",),
     "meminfo_numa": ("numa",),
     "nfs": ("nfs",),
@@ -241,7 +242,7 @@ COLLECTORS: Mapping[str, tuple[str, ...]] = {
 """Which of our gatherers have what a collector of node_exporter's reads of what the machine here may not have."""
 
 FAMILIES = re.compile(
-    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|ipvs|memory_numa|nfsd?|nvme"
+    "node_(bonding|cooling|cpu_(core|frequency|isolated|online|package|scaling)|dmi|edac|hwmon|infiniband|ipvs|memory_numa|nfsd?|nvme"
     "|power_supply|thermal|time_clocksource|[xz]fs)_.*"
 )
 SYSTEMS = ("server", "raspberrypi4", "laptop", "tablet", "debian12")
