@@ -198,8 +198,8 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
         found = gatherer.parse(*read)
         return _checked(gatherer, found if isinstance(found, Samples) else Samples.of(found))
     except (ValueError, LookupError, ArithmeticError) as error:
-        shown = " ".join(map(repr, read))
-        raise ParseError(f"{gatherer.name}: {str(error)[:100]}: {shown[:200]}") from error
+        given = " ".join(map(repr, read))
+        raise ParseError(f"{gatherer.name}: {str(error)[:100]}: {given[:200]}") from error
 
 
 def _checked(gatherer: Gatherer, samples: Samples) -> Samples:

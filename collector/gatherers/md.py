@@ -1,7 +1,7 @@
-"""Software RAID, from /proc/mdstat (md(4))."""
+"""Software RAID, from /proc/mdstat and /sys/block (md(4))."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from collector.metric import Gauge, Sample
 
@@ -12,8 +12,11 @@ BLOCKS = Gauge("node_md_blocks", "Blocks of the array, of 1,024 bytes.", "device
 SYNCED = Gauge(
     "node_md_blocks_synced", "Blocks that are in sync; while it is at work, those that it has done.", "device"
 )
+DEGRADED = Gauge("node_md_degraded", "Disks that the array lacks.", "device")
+RAID_DISKS = Gauge("node_md_raid_disks", "Disks that the array has if it lacks none.", "device")
 
-FILES = ("/proc/mdstat",)
+FILES = ("/proc/mdstat", "/sys/block/*/md/raid_disks", "/sys/block/*/md/degraded")
+OPTIONAL = FILES[1:]
 MAY_BE_EMPTY = True
 
 HEAD = "Personalities :"
@@ -24,8 +27,8 @@ PRESENT = re.compile(r"\[([0-9]+)/([0-9]+)\]")
 WORK = re.compile(r"\b(recovery|resync|check) *= *(?:[0-9.]+% *\(([0-9]+)/[0-9]+\)|PENDING|DELAYED|REMOTE)")
 
 
-def parse(text: str) -> Iterator[Sample]:
-    """Read of each array a line, and those that are indented below it.
+def parse(text: str, disks: Mapping[str, str], degraded: Mapping[str, str]) -> Iterator[Sample]:
+    """Read of each array a line, and those that are indented below it; and of /sys/block/md1/md two numbers.
 
     md1 : active raid5 sde1[4] sdd1[3](F) sdc1[1] sdb1[0]
           1953259520 blocks super 1.2 level 5, 512k chunk, algorithm 2 [3/2] [UU_]
@@ -38,6 +41,14 @@ def parse(text: str) -> Iterator[Sample]:
         if not part.startswith("unused devices:"):
             head, _, below = part.partition("\n")
             yield from array(head, below)
+    for path, number in disks.items():
+        # While an array grows there are two, the first of which shall be; a container of others has none.
+        if number.strip():
+            device = path.split("/")[3]
+            yield RAID_DISKS(float(int(number.split()[0])), device)
+            # raid0 cannot lack one, and has no such file.
+            lacking = degraded.get(path.replace("raid_disks", "degraded"), "").strip()
+            yield DEGRADED(float(int(lacking or 0)), device)
 
 
 def array(head: str, below: str) -> Iterator[Sample]:

@@ -1,7 +1,8 @@
-"""Traffic of the network interfaces, from /proc/net/dev (proc(5))."""
+"""Traffic of the network interfaces, from /proc/net/dev (proc(5)), and what that does not tell, from /sys/class/net."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from collector.gatherers.netclass import device_of
 from collector.metric import Counter, Sample
 
 COLUMNS = (
@@ -23,11 +24,17 @@ COLUMNS = (
     Counter("node_network_transmit_compressed_total", "Compressed packets sent.", "device"),
 )
 
-FILES = ("/proc/net/dev",)
+NO_HANDLER = Counter("node_network_receive_nohandler_total", "Packets received that nothing was there for.", "device")
+
+FILES = ("/proc/net/dev", "/sys/class/net/*/statistics/rx_nohandler")
+OPTIONAL = FILES[1:]
 
 
-def parse(text: str) -> Iterator[Sample]:
-    """Read `eth0: 1368598500 37121 0 ...` below two lines of heads: eight numbers received, eight sent."""
+def parse(text: str, unhandled: Mapping[str, str]) -> Iterator[Sample]:
+    """Read `eth0: 1368598500 37121 0 ...` below two lines of heads: eight numbers received, eight sent.
+
+    Linux has no rx_nohandler before 4.6.
+    """
     for line in text.splitlines()[2:]:
         # The name of an alias has a colon too.
         device, _, rest = line.rpartition(":")
@@ -35,3 +42,7 @@ def parse(text: str) -> Iterator[Sample]:
             raise ValueError("no interface before the numbers")
         for metric, number in zip(COLUMNS, rest.split()[: len(COLUMNS)], strict=True):
             yield metric(float(number), device.strip())
+    for path, number in unhandled.items():
+        # An interface that has just gone has none.
+        if number.strip():
+            yield NO_HANDLER(float(int(number)), device_of(path))

@@ -1,18 +1,18 @@
 """What the kernel knows of how its clock is disciplined, from adjtimex(2), which is in no file.
 
-The machine is asked by what it has: perl or python3, which give the whole of struct timex, BusyBox' adjtimex some of it,
-and chronyc or timedatectl hardly more than whether the clock is synchronized. How far off it is we measure ourselves:
-ssh_clock_offset_seconds.
+The machine is asked by what it has: perl or python3, which give the whole of struct timex, BusyBox' adjtimex some of
+it, and chronyc or timedatectl hardly more than whether the clock is synchronized. How far off it is we measure
+ourselves: ssh_clock_offset_seconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from collector.metric import Counter, Gauge, Sample
 from collector.probe import run
 
 OFFSET = Gauge("node_timex_offset_seconds", "What the clock has yet to be moved by.")
 FREQUENCY = Gauge("node_timex_frequency_adjustment_ratio", "How fast the clock runs of how fast it would by itself.")
-MAXIMUM = Gauge("node_timex_maxerror_seconds", "By how much the clock can be off at most.")
+MOST = Gauge("node_timex_maxerror_seconds", "By how much the clock can be off at most.")
 ESTIMATED = Gauge("node_timex_estimated_error_seconds", "By how much the clock is probably off.")
 STATUS = Gauge("node_timex_status", "The bits STA_* of the kernel's clock.")
 CONSTANT = Gauge("node_timex_loop_time_constant", "The time constant of the loop that disciplines the clock.")
@@ -69,9 +69,9 @@ def parse(text: str) -> Iterator[Sample]:
 
 def parse_timex(numbers: list[int]) -> Iterator[Sample]:
     """Read what adjtimex(2) returned, and the fields of struct timex, the second of its `time` included."""
-    result, _, offset, freq, maximum, estimated, status, constant, _, _, _, _, tick, *pps, tai = numbers
+    result, _, offset, freq, most, estimated, status, constant, _, _, _, _, tick, *pps, tai = numbers
     frequency, jitter, shift, stability, *counts = pps
-    yield from parse_common(offset, freq, maximum, estimated, status, constant, tick, result)
+    yield from of_clock((offset, freq, most, estimated, status, constant, tick, result))
     yield PPS_FREQUENCY(frequency / PARTS)
     yield PPS_JITTER(jitter / (1e9 if status & STA_NANO else 1e6))
     yield PPS_SHIFT(shift)
@@ -81,15 +81,14 @@ def parse_timex(numbers: list[int]) -> Iterator[Sample]:
     yield TAI(tai)
 
 
-def parse_common(
-    offset: int, freq: int, maximum: int, estimated: int, status: int, constant: int, tick: int, result: int
-) -> Iterator[Sample]:
-    """Read what all know who ask the kernel."""
+def of_clock(numbers: Iterable[int]) -> Iterator[Sample]:
+    """Yield what all know who ask the kernel."""
+    offset, freq, most, estimated, status, constant, tick, result = numbers
     seconds = offset / (1e9 if status & STA_NANO else 1e6)
     if abs(seconds) < MOST_OFFSET:
         yield OFFSET(seconds)
     yield FREQUENCY(1 + freq / PARTS)
-    yield MAXIMUM(maximum / 1e6)
+    yield MOST(most / 1e6)
     yield ESTIMATED(estimated / 1e6)
     yield STATUS(status)
     yield CONSTANT(constant)
@@ -104,7 +103,7 @@ def parse_busybox(text: str) -> Iterator[Sample]:
         name, _, value = line.partition(":")
         said[name.split()[-1]] = int(value.split()[0])
     names = ("offset", "freq.adjust", "maxerror", "esterror", "status", "timeconstant", "tick", "value")
-    yield from parse_common(*[said[name] for name in names])
+    yield from of_clock([said[name] for name in names])
 
 
 def parse_chronyc(text: str) -> Iterator[Sample]:
@@ -112,5 +111,5 @@ def parse_chronyc(text: str) -> Iterator[Sample]:
     *clock, delay, dispersion, _, leap = text.strip().split(",")
     if len(clock) != 10:
         raise ValueError("not what chronyc says of its tracking")
-    yield MAXIMUM(float(delay) / 2 + float(dispersion))
+    yield MOST(float(delay) / 2 + float(dispersion))
     yield SYNCHRONIZED(float(leap != "Not synchronised"))
