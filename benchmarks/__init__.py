@@ -12,6 +12,8 @@
     faults.py       what others notice of faults, and what failures leave behind
     known_hosts.py  what a big known_hosts costs
     ciphers.py      which cipher is the cheapest
+    dashboards.py   for how much of others' dashboards and rules there is data, node_exporter's and ours
+    expressions.py  what those ask for: PromQL taken apart
     fleet.py        thousands of SSH servers in one process
     simulated.py    one of them
     daemon.py       the collector as seen from outside
@@ -20,7 +22,7 @@
     table.py        numbers for people
     report.py       results.json as tables, as a plot, and in README
 
-Those down to ciphers.py, but for peers/, are programs of their own: `.venv/bin/python -m benchmarks.growth --help`.
+Those down to dashboards.py, but for peers/, are programs of their own: `.venv/bin/python -m benchmarks.growth --help`.
 They need root (namespaces, and users that no other program sees) and leave nothing running.
 """
 

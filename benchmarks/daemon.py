@@ -63,6 +63,12 @@ class Daemon:
         return "".join(SERVING.findall(said))
 
     @property
+    def address(self) -> str:
+        """Where it answers: host:port."""
+        host, port = self._address
+        return f"{host}:{port}"
+
+    @property
     def used(self) -> float:
         """Seconds of processor so far."""
         return used(self.pid)

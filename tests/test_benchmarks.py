@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import ROOT, report
+from benchmarks.expressions import fill, selectors, unfiltered, variables
 from benchmarks.growth import bend, within
 
 SSHD = ("root", "namespaces", "setpriv", "sshd")
@@ -71,6 +72,68 @@ def test_latency(tmp_path: Path) -> None:
     figures = run(tmp_path, "latency", "--machines", "2", "--sweeps", "1", "--delay", "0.02")
     assert isinstance(figures, dict)
     assert {"machines": 2, "logins": 2}.items() <= figures.items()
+
+
+DASHBOARD = {
+    "title": "Dashboard",
+    "templating": {
+        "list": [
+            {"name": "job", "type": "query", "query": "label_values(node_load1, job)"},
+            {"name": "node", "type": "query", "query": {"query": 'label_values(node_load1{job="$job"}, instance)'}},
+            {"name": "none", "type": "query", "query": "label_values(go_info, version)"},
+        ]
+    },
+    "panels": [
+        {"type": "row", "title": "Row"},
+        {"type": "stat", "title": "load", "targets": [{"expr": 'node_load1{instance="$node",job="$job"} < 0'}]},
+        {"type": "stat", "title": "agent", "targets": [{"expr": 'go_info{version="$none"}'}, {"expr": "node_none"}]},
+    ],
+}
+
+RULES = """\
+groups:
+  - name: group
+    rules:
+      - {record: "job:load", expr: "sum by (job) (node_load1)"}
+      - {alert: Load, expr: "node_load1 > 1e9 and on (instance) go_info"}
+"""
+
+
+@pytest.mark.needs(*SSHD, "nsenter", "prometheus", "prometheus-node-exporter")
+def test_dashboards(tmp_path: Path) -> None:
+    """What a panel or a rule looks at is found on the sides that have it, and on no other, also if it shows nothing."""
+    dashboard, rules = tmp_path / "dashboard.json", tmp_path / "rules.yml"
+    dashboard.write_text(json.dumps(DASHBOARD))
+    rules.write_text(RULES)
+    told = run(tmp_path, "dashboards", str(dashboard), str(rules), "--gather", "load", "--seconds", "1")
+    assert [
+        ("Row: load", [1, 1]),
+        ("Row: agent", [1, 0]),
+        ("Row: agent", [0, 0]),
+        ("job:load", [1, 1]),
+        ("Load", [1, 0]),
+    ] == [(one["part"], one["series"]) for one in told]
+    assert {"node_load1": [1, 1], "go_info": [1, 0]} == told[-1]["selected"]
+
+
+def test_selectors() -> None:
+    """Metrics with their braces are selectors; functions, aggregations, labels, numbers and words are not."""
+    assert ['x:y{a="}"}', "{__name__='z'}", "q", "node_sum"] == selectors(
+        """sum by (a) (rate(x:y{a="}"}[5m] offset 1h)) / on(instance) group_left sum without(b) ({__name__='z'}) # c
+        > bool 1e3 and count(q) != inf or -label_replace(node_sum @ end(), "l", "$1", "m", "n") or q"""
+    )
+
+
+def test_unfiltered() -> None:
+    """Each comparison is told rather than applied, and nothing else is taken for one."""
+    assert 'a{b!="<"} > bool  0 and c <= bool 2' == unfiltered('a{b!="<"} > 0 and c <= bool 2')
+
+
+def test_variables() -> None:
+    """Variables are filled in in each way of writing them, several values as a pattern; others are left alone."""
+    text = 'a{b="$b",c=~"${c:regex}|[[b]]"}[$d]'
+    assert {"b", "c", "d"} == variables(text)
+    assert r'a{b="x.y",c=~"(x\\.y|z)|x.y"}[$d]' == fill(text, {"b": "x.y", "c": ["x.y", "z"]})
 
 
 def test_readme() -> None:
