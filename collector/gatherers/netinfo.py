@@ -12,7 +12,7 @@ SPEED = Gauge("node_network_speed_bytes", "Bytes a second that the interface is 
 FLAGS = Gauge("node_network_flags", "The interface's flags (IFF_UP is 1).", "device")
 
 NUMBERS: Mapping[str, Metric] = {
-    "address_assign_type": Gauge("node_network_address_assign_type", "Where its address is from.", "device"),
+    "addr_assign_type": Gauge("node_network_address_assign_type", "Where its address is from.", "device"),
     "dev_id": Gauge("node_network_device_id", "Tells interfaces apart that share an address.", "device"),
     "dormant": Gauge("node_network_dormant", "Whether it waits for somebody, like a supplicant.", "device"),
     "ifindex": Gauge("node_network_iface_id", "The kernel's number of the interface.", "device"),
