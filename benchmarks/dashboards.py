@@ -153,6 +153,7 @@ def main() -> None:
             stack.enter_context(scraping(directory / name, address, labels[name], rules))
             for name, address in addresses.items()
         ]
+        until(lambda: all(side.query("node_load1") for side in sides), "both are scraped", 60)
         sleep(options.seconds)
         answers = compare(sides[0], sides[1], dashboards)
     print(show(answers))
@@ -188,7 +189,7 @@ def machine(directory: Path, gather: str, flags: Sequence[str], system: str | No
 
 @contextmanager
 def scraping(directory: Path, address: str, labels: Mapping[str, str], rules: Sequence[Path]) -> Iterator[Prometheus]:
-    """Run a Prometheus; what it scrapes is there when the `with` begins."""
+    """Run a Prometheus that scrapes an address; `labels` are those of the target."""
     directory.mkdir()
     configuration = directory / "prometheus.yml"
     rule_files = json.dumps([*map(str, rules)])
@@ -202,9 +203,7 @@ def scraping(directory: Path, address: str, labels: Mapping[str, str], rules: Se
         "--web.listen-address=127.0.0.1:0",
     ]
     with running(argv, directory / "log", r'(?s)msg="Listening on" address=([\d.:]+).+Server is ready') as listens:
-        prometheus = Prometheus(f"http://{listens}")
-        until(lambda: prometheus.query("node_load1"), f"{address} is scraped", 60)
-        yield prometheus
+        yield Prometheus(f"http://{listens}")
 
 
 @contextmanager
