@@ -168,7 +168,7 @@ def machine(directory: Path, gather: str, flags: Sequence[str], system: str | No
         server = stack.enter_context(Sshd(directory, [make_key(directory / "key")]))
         inside = ["nsenter", f"--target={server.pid}", "--mount", "--pid"]
         if system:
-            build(directory / "hardware", files_of(fixtures_of(system)))
+            lay(directory / "hardware", system)
             layers = f"lowerdir={directory}/hardware/sys:/sys"
             subprocess.run([*inside, "mount", "-t", "overlay", "-o", layers, "overlay", "/sys"], check=True)
         ini = write_ini(
@@ -185,6 +185,16 @@ def machine(directory: Path, gather: str, flags: Sequence[str], system: str | No
             "theirs": stack.enter_context(running(agent, directory / "exporter.log", listens)),
             "ours": stack.enter_context(Daemon(ini)).address,
         }
+
+
+def lay(root: Path, system: str) -> None:
+    """Make a tree like that of /sys on a machine of tests/fixtures, to be seen there."""
+    build(root, files_of(fixtures_of(system)))
+    for link in root.rglob("*"):
+        if link.is_symlink():
+            target = link.readlink()
+            link.unlink()
+            link.symlink_to(Path("/") / target.relative_to(root))
 
 
 @contextmanager
