@@ -342,11 +342,16 @@ def show(answers: Answers) -> str:
 
 def counts(answers: Answers) -> Iterator[int]:
     """Yield how many panels or rules there are, and how many of them have data of either; so of queries and metrics."""
-    parts = [{pair[side].query.part for pair in answers if pair[side].series} for side in (0, 1)]
-    yield from (len({theirs.query.part for theirs, _ in answers}), *map(len, parts))
+    parts = [{part(pair[side].query) for pair in answers if pair[side].series} for side in (0, 1)]
+    yield from (len({part(theirs.query) for theirs, _ in answers}), *map(len, parts))
     yield from (len(answers), *(sum(bool(pair[side].series) for pair in answers) for side in (0, 1)))
     names = [{name(it) for pair in answers for it, series in pair[side].selected if series} for side in (0, 1)]
     yield from (len({name(it) for theirs, _ in answers for it, _ in theirs.selected}), *map(len, names))
+
+
+def part(query: Query) -> str:
+    """Return where a query stands."""
+    return f"{query.source} / {query.part}"
 
 
 def name(selector: str) -> str:
@@ -380,7 +385,7 @@ def alone(answers: Answers, side: int) -> dict[str, list[str]]:
         if one.series and not other.series and not lacking:
             lacking = [one.query.text]
         for metric in lacking:
-            found.setdefault(metric, {})[f"{one.query.source} / {one.query.part}"] = None
+            found.setdefault(metric, {})[part(one.query)] = None
     return {metric: list(parts) for metric, parts in sorted(found.items())}
 
 
