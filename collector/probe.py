@@ -162,7 +162,7 @@ def is_whole(said: bytes | bytearray, token: str, number: int) -> bool:
 def run(command: str, limit: int = 0) -> str:
     """Return the name of the file that is what a command writes: a shell's command, of one line or more.
 
-    With a `limit` of seconds it may write 64 kB; its text ends with how it ended then, which `ran` takes off. Without,
+    With a `limit` of seconds it may write 256 kB; its text ends with how it ended then, which `ran` takes off. Without,
     it must be one that ends soon by itself.
     """
     octal = "".join([f"={byte:03o}" if OCTAL.match(chr(byte)) else chr(byte) for byte in command.strip().encode()])
@@ -191,7 +191,7 @@ def ran(text: str) -> str:
     """
     written, mark, status = text.rpartition(STATUS)
     if not mark:
-        raise ValueError("the command writes more than 64 kB")
+        raise ValueError("the command writes more than 256 kB")
     if status != "0":
         raise ValueError(f"the command {STATUSES.get(status, f'ends with status {status[:3]}')}")
     return written

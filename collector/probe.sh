@@ -100,7 +100,7 @@ if [ ${#BASH_VERSION} -gt 0 ]; then
     plain=printf$sp-v${sp}place$sp%b$sp${dollar}place
     slurp() {
         text=
-        read -r -d $gs text <$1
+        read -r -n 262144 -d $gs text <$1
     }
 else
     shell=sh
@@ -110,8 +110,11 @@ else
         text=
         [ ${#by_grep} = 0 ] && [ -r $1 ] || return 0
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
+        cut
     }
 fi
+# cut: who chooses a name or a text may write a <GS> in it.
+cut() { text=${text%%$gs*}; }
 
 # part for [*]|^/proc/sys/
 # choose: whether grep reads the files is in $by_grep: those for it. A few plain ones are read sooner without it.
@@ -218,9 +221,8 @@ run() {
     if [ $seconds = 0 ]; then
         text=$(eval $command </dev/null)
     else
-        text=$({ limited; printf $fs%s $status; } | head -c 65536)
+        text=$({ limited; printf $fs%s $status; } | head -c 262144)
     fi
-    text=${text%%$gs*}
 }
 limited() {
     timeout -s KILL $seconds /bin/sh -c $command </dev/null &
@@ -281,8 +283,8 @@ while IFS=$sp read -r number wanted; do
     answer=
     for file; do
         case $file in
-            filesystems) filesystems ;;
-            run:*) run $file ;;
+            filesystems) filesystems; cut ;;
+            run:*) run $file; cut ;;
             *[*]*) each $file ;;
             *) slurp $file ;;
         esac
