@@ -5,9 +5,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from collector import gather, probe
+from collector import custom, gather, probe
 from collector.daemon import read
 from collector.errors import ConfigError
+from collector.gather import Gatherer
 from collector.once import chosen
 from collector.snapshot import Standing
 from collector.ssh.known_hosts import fields
@@ -30,6 +31,7 @@ def run(path: Path, sections: Sequence[str]) -> int:
     """Print a line for each key of the machines, or of those named. Raises ConfigError."""
     config, identities = read(path, known_hosts_needed=False)
     gathered: dict[bytes, set[str]] = {}
+    own: dict[bytes, dict[Gatherer, None]] = {}
     without = []
     for machine in chosen(config, sections):
         blob = identities[machine.identity_files].blob
@@ -37,27 +39,32 @@ def run(path: Path, sections: Sequence[str]) -> int:
             without.append(machine.name)
         else:
             gathered.setdefault(blob, set()).update(machine.gather)
+            own.setdefault(blob, {}).update(dict.fromkeys(custom.own(machine)))
     if sys.stdout.isatty():
         print(HINT, file=sys.stderr)
     for name in without:
         print(f"{name}: logs in with a password, which no line can restrict", file=sys.stderr)
     for blob, names in gathered.items():
-        made = line(f"{next(fields(blob)).decode()} {b64encode(blob).decode()}", names)
+        made = line(f"{next(fields(blob)).decode()} {b64encode(blob).decode()}", names, tuple(own[blob]))
         if len(made) > EVERYBODY:
             print(f"a line of {len(made)} bytes: {LONG}", file=sys.stderr)
         print(made)
     return 0
 
 
-def allowed(gatherers: Iterable[str]) -> tuple[str, ...]:
-    """Return the files that these gatherers read, in the same order whatever theirs is: equal lines look equal."""
-    wanted = {*gather.files(gatherers)} - {probe.CLOCK}
-    return tuple(file for file in gather.files(gather.GATHERERS) if file in wanted)
+def allowed(gatherers: Iterable[str], own: Sequence[Gatherer] = ()) -> tuple[str, ...]:
+    """Return the files that these gatherers read, in the same order whatever theirs is: equal lines look equal.
+
+    Those of people's `own` come last.
+    """
+    wanted = {*gather.files(gatherers, own)} - {probe.CLOCK}
+    files = dict.fromkeys([*gather.files(gather.GATHERERS), *[file for one in own for file in one.files]])
+    return tuple([file for file in files if file in wanted])
 
 
-def line(public: str, gatherers: Iterable[str]) -> str:
+def line(public: str, gatherers: Iterable[str], own: Sequence[Gatherer] = ()) -> str:
     """Return the line of authorized_keys for a public key, "type base64". Raises ConfigError: it is too long."""
-    made = f'restrict,command="{probe.forced_command(allowed(gatherers))}" {public} collector'
+    made = f'restrict,command="{probe.forced_command(allowed(gatherers, own))}" {public} collector'
     if len(made) > MOST_LINE:
         kind, _, base64 = public.partition(" ")
         raise ConfigError(
@@ -71,7 +78,8 @@ def remark(standing: Standing) -> str | None:
     ready = standing.ready
     if ready is None or ready.mode == probe.SENT:
         return None
-    missing = [file for file in allowed(standing.machine.gather) if file not in ready.files]
+    machine = standing.machine
+    missing = [file for file in allowed(machine.gather, custom.own(machine)) if file not in ready.files]
     faults = ["is of another version of the collector"] if ready.sha256 != probe.program(ready.files).sha256 else []
     faults += [f"may not read {', '.join(map(probe.shown, missing))}"] if missing else []
     if not faults:

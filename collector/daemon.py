@@ -13,7 +13,7 @@ from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 from prometheus_client import CollectorRegistry
 
-from collector import exposition, gather, memory
+from collector import custom, exposition, gather, memory
 from collector.config import Config, Login, load
 from collector.errors import ConfigError
 from collector.polling import Polling
@@ -49,6 +49,7 @@ def read(
         reserved_labels=exposition.OWN_LABELS,
         credentials=Path(credentials) if credentials else None,
         identity_problem=identities.problem,
+        custom_problem=custom.problem,
         known_hosts_needed=known_hosts_needed,
     )
     return config, identities

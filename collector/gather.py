@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from itertools import chain
-from time import monotonic
+from time import monotonic, perf_counter
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +17,11 @@ from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
 from collector.probe import CLOCK, is_pattern, matches, shown
 from collector.snapshot import Gathered
+
+GATHERED, TEXTFILE = "gathered", "textfile"
+WRITTEN = (GATHERED, TEXTFILE)
+"""Files that are none: what we write ourselves, a line `NAME 1 SECONDS` for each gatherer, or 0 if it has no data; and
+whether any file of people's own could not be read, if there are none."""
 
 SELDOM = 600.0
 """Seconds from one time to the next that a machine is asked for what was not there."""
@@ -45,7 +50,7 @@ class Gatherer:
     metrics have. One that `may_be_empty` has no samples on some healthy machines. It is asked for `every` so many
     seconds, and with each poll if that is 0. Those `in_node` are what node_exporter gives by default. `mend` makes good
     what the kernel gets wrong from one time to the next: of the samples that are and that were before it returns those
-    that shall be.
+    that shall be. People's own (`collector.custom`) give way where a series is another's, and may say NaN.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Gatherer:
     labels: frozenset[str]
     parse: Callable[..., Samples | Iterable[Sample]]
     mend: Mend | None
+    is_own: bool = False
 
 
 Result = Samples | str
@@ -64,32 +70,79 @@ Result = Samples | str
 
 
 class Reader:
-    """Parses answers by the gatherers of these names; `files` are those that all of them read.
+    """Parses answers by the gatherers of these names, some of which are people's `own`.
 
-    `mended` are the places of those whose samples are to be mended, and how.
+    `files` are those that all of them read. `mended` are the places of those whose samples are to be mended, and how.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.gatherers = [GATHERERS[name] for name in names]
-        self.files = files(names)
+    def __init__(self, names: Sequence[str], own: Sequence[Gatherer] = ()) -> None:
+        known = {**GATHERERS, **{gatherer.name: gatherer for gatherer in own}}
+        self.gatherers = [known[name] for name in names]
+        self.files = files(names, own)
         self.mended = [(place, one.mend) for place, one in enumerate(self.gatherers) if one.mend]
         self._all_well = tuple([Gathered(gatherer.name, None) for gatherer in self.gatherers])
+        self.own = frozenset(gatherer.name for gatherer in own)
+        self._is_watched = any(GATHERED in gatherer.files for gatherer in self.gatherers)
 
     def read(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
         """Parse the text of each file by each gatherer, but for those whose result is `kept`.
 
         One that fails takes nothing from the others.
         """
-        results: list[Result] = []
+        if self._is_watched:
+            return self._watched(texts, kept)
+        return [self._read(gatherer, texts, kept) for gatherer in self.gatherers]
+
+    def _read(self, gatherer: Gatherer, texts: Mapping[str, str], kept: Mapping[str, Result]) -> Result:
+        try:
+            return kept[gatherer.name] if gatherer.name in kept else parse(gatherer, texts)
+        except ParseError as error:
+            return str(error)
+
+    def _watched(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
+        """Parse them, and write down for those who want to know how each fared, and how long it took."""
+        results: dict[str, Result] = {}
+        lines: list[str] = []
+        last = []
         for gatherer in self.gatherers:
-            try:
-                results.append(kept[gatherer.name] if gatherer.name in kept else parse(gatherer, texts))
-            except ParseError as error:
-                results.append(str(error))
-        return results
+            if GATHERED in gatherer.files:
+                last.append(gatherer)
+                continue
+            began = perf_counter()
+            result = results[gatherer.name] = self._read(gatherer, texts, kept)
+            lines.append(f"{gatherer.name} {isinstance(result, Samples):d} {perf_counter() - began:.6f}\n")
+        has_files = any(gatherer.is_own and "file" in gatherer.labels for gatherer in self.gatherers)
+        written = {GATHERED: "".join(lines), TEXTFILE: "" if has_files else "0\n"}
+        for gatherer in last:
+            results[gatherer.name] = self._read(gatherer, written, {})
+        return [results[gatherer.name] for gatherer in self.gatherers]
 
     def join(self, results: list[Result]) -> tuple[Samples, tuple[Gathered, ...]]:
         """Return the samples of all gatherers, and how each of them fared."""
+        try:
+            return self._join(results)
+        except ValueError:
+            # People's own may say anything.
+            return self._join(self._without_twice(results))
+
+    def _without_twice(self, results: list[Result]) -> list[Result]:
+        """Return the results, but of people's own none that has a series which another has, too."""
+        seen: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+        kept = list(results)
+        ours_first = sorted(enumerate(self.gatherers), key=lambda one: one[1].is_own)
+        for place, gatherer in ours_first:
+            result = results[place]
+            if isinstance(result, str):
+                continue
+            keys = [_key(metric, labels) for metric, labels in result.shape.series]
+            if owner := next((seen[key] for key in keys if key in seen), ""):
+                metric = next(metric for metric, labels in result.shape.series if _key(metric, labels) in seen)
+                kept[place] = f"{gatherer.name}: {metric.name} is gathered by {owner} already"
+            else:
+                seen |= dict.fromkeys(keys, gatherer.name)
+        return kept
+
+    def _join(self, results: list[Result]) -> tuple[Samples, tuple[Gathered, ...]]:
         found = [result for result in results if isinstance(result, Samples)]
         values = array("d")
         for one in found:
@@ -103,23 +156,29 @@ class Reader:
         )
 
 
+def _key(metric: Metric, labels: tuple[str, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return what a series is to Prometheus, whatever the order of its labels."""
+    return metric.name, tuple(sorted(zip(metric.labels, labels, strict=True)))
+
+
 @lru_cache
-def reader(names: tuple[str, ...]) -> Reader:
+def reader(names: tuple[str, ...], own: tuple[Gatherer, ...] = ()) -> Reader:
     """Return the one Reader of these names: it keeps nothing of a machine's."""
-    return Reader(names)
+    return Reader(names, own)
 
 
 class Gathering:
     """What one machine is asked for, and what is made of its answers.
 
     When a session begins that is everything. From then on what changes seldom is asked for as often as its gatherer
-    says, and what the machine does not have after `SELDOM` seconds. In between what they last said stands.
+    says, and what the machine does not have after `SELDOM` seconds. In between what they last said stands. People's own
+    may be dear: they are asked for when they are due, and not because a session begins.
     """
 
     __slots__ = ("_before", "_due", "_files", "_is_to_learn", "_kept", "_missing", "_next", "_reader")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._reader = reader(names)
+    def __init__(self, names: tuple[str, ...], own: tuple[Gatherer, ...] = ()) -> None:
+        self._reader = reader(names, own)
         self._files = self._reader.files
         self._kept: dict[str, Result] = {}
         self._due: dict[str, float] = {}
@@ -133,7 +192,7 @@ class Gathering:
         now = monotonic()
         if begins or now >= self._next:
             self._is_to_learn = True
-            due = {name for name, time in self._due.items() if begins or now >= time}
+            due = {name for name, time in self._due.items() if now >= time or (begins and name not in self._reader.own)}
             self._kept = {name: result for name, result in self._kept.items() if name not in due}
             if begins or MISSING in due:
                 self._missing = frozenset()
@@ -159,7 +218,7 @@ class Gathering:
         self._is_to_learn = False
         now, missing = monotonic(), set(self._missing)
         for gatherer, result in zip(self._reader.gatherers, results, strict=True):
-            if gatherer.name in self._kept:
+            if gatherer.name in self._kept or GATHERED in gatherer.files:
                 continue
             there = [file for file in gatherer.files if texts.get(file)]
             missing.update(file for file in gatherer.files if file not in there)
@@ -177,7 +236,8 @@ class Gathering:
         if not self._kept and not self._missing:
             return self._reader.files
         asked = [gatherer for gatherer in self._reader.gatherers if gatherer.name not in self._kept]
-        files = dict.fromkeys(file for gatherer in asked for file in gatherer.files if file not in self._missing)
+        left_out = self._missing.union(WRITTEN)
+        files = dict.fromkeys(file for gatherer in asked for file in gatherer.files if file not in left_out)
         # To ask for no file would be to ask for those of the time before.
         return tuple(files if files.keys() - {CLOCK} else [*files, NO_FILE])
 
@@ -216,7 +276,7 @@ def _checked(gatherer: Gatherer, samples: Samples) -> Samples:
     if samples.shape.longest_label > MOST_LABEL:
         raise ValueError(f"a label of more than {MOST_LABEL} characters")
     # A sum of many finite numbers may be infinite, but one of them all is not finite if one is not.
-    if not math.isfinite(sum(samples.values)) and not all(map(math.isfinite, samples.values)):
+    if not gatherer.is_own and not math.isfinite(sum(samples.values)) and not all(map(math.isfinite, samples.values)):
         raise ValueError("not a finite number")
     return samples
 
@@ -261,6 +321,8 @@ SETS: Mapping[str, tuple[str, ...]] = {
 """What one word stands for."""
 
 
-def files(names: Iterable[str]) -> tuple[str, ...]:
+def files(names: Iterable[str], own: Iterable[Gatherer] = ()) -> tuple[str, ...]:
     """Return the files that these gatherers read, each once, in the order in which they ask for them."""
-    return tuple(dict.fromkeys(file for name in names for file in GATHERERS[name].files))
+    known = {**GATHERERS, **{gatherer.name: gatherer for gatherer in own}}
+    read = dict.fromkeys(file for name in names for file in known[name].files)
+    return tuple([file for file in read if file not in WRITTEN])

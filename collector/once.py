@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -151,7 +152,11 @@ def as_object(standing: Standing) -> dict[str, Any]:
     assert snapshot is not None
     own = dict(exposition.own_labels(standing.machine))
     series = [
-        {"name": metric.name, "labels": own | dict(zip(metric.labels, labels, strict=True)), "value": value}
+        {
+            "name": metric.name,
+            "labels": own | dict(zip(metric.labels, labels, strict=True)),
+            "value": value if isfinite(value) else None,
+        }
         for metric, labels, value in snapshot.samples
     ]
     return {

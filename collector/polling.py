@@ -7,7 +7,7 @@ from time import monotonic
 
 import gevent
 
-from collector import gather, probe
+from collector import custom, gather, probe
 from collector.config import Config, Machine
 from collector.gather import Gathering
 from collector.pause import Pause
@@ -43,7 +43,8 @@ def man(machine: Machine, connector: Connector, standing: Standing | None = None
     connector.add(machine)
     slot, blame = partial(connector.slot, machine), partial(connector.blame, machine)
     trusted = connector.host_keys.trust(machine).state
-    gathering, program = Gathering(machine.gather), probe.program(gather.reader(machine.gather).files)
+    own = custom.own(machine)
+    gathering, program = Gathering(machine.gather, own), probe.program(gather.reader(machine.gather, own).files)
     session = Session(machine, connector.connect, slot, program, gathering.wanted, blame=blame, trusted=trusted)
     pause = Pause(trusted)
     at, expiry = place(machine.name, machine.interval), partial(connector.certificate_expiry, machine)

@@ -192,7 +192,7 @@ def ran(text: str) -> str:
     written, mark, status = text.rpartition(STATUS)
     if not mark:
         raise ValueError("the command writes more than 256 kB")
-    if status != "0":
+    if (status := status.strip()) != "0":
         raise ValueError(f"the command {STATUSES.get(status, f'ends with status {status[:3]}')}")
     return written
 

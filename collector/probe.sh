@@ -110,11 +110,16 @@ else
         text=
         [ ${#by_grep} = 0 ] && [ -r $1 ] || return 0
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
-        cut
+        text=${text%%$gs*}
     }
 fi
-# cut: who chooses a name or a text may write a <GS> in it.
-cut() { text=${text%%$gs*}; }
+# clean: $text without the <GS> and <RS> that somebody has written in it, who chose a name or what a command says.
+clean() {
+    IFS=$gs$rs
+    set -- $text
+    IFS=
+    text=$*
+}
 
 # part for [*]|^/proc/sys/
 # choose: whether grep reads the files is in $by_grep: those for it. A few plain ones are read sooner without it.
@@ -283,8 +288,8 @@ while IFS=$sp read -r number wanted; do
     answer=
     for file; do
         case $file in
-            filesystems) filesystems; cut ;;
-            run:*) run $file; cut ;;
+            filesystems) filesystems; clean ;;
+            run:*) run $file; clean ;;
             *[*]*) each $file ;;
             *) slurp $file ;;
         esac

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from collector import config
 from collector.config import Config, IdentityFiles, Machine, find, load
+from collector.config.custom import custom_converters
 from collector.config.problems import nearest
 from collector.config.values import DAY, collector_converters, duration, labels, machine_converters
 from collector.errors import ConfigError
@@ -280,7 +281,11 @@ def test_example_loads_and_states_the_defaults(write: Write) -> None:
 def test_example_is_the_reference() -> None:
     """collector.ini has every option that there is, set or in a comment."""
     text = (ROOT / "collector.ini").read_text()
-    options = {*collector_converters(ROOT, None), *machine_converters(ROOT, GATHERERS, RESERVED, None)}
+    options = {
+        *collector_converters(ROOT, None),
+        *machine_converters(ROOT, GATHERERS, RESERVED, None),
+        *custom_converters(RESERVED),
+    }
     assert options == options & set(re.findall(r"^(?:; )?([a-z_]+) =", text, re.MULTILINE))
 
 

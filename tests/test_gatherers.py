@@ -267,6 +267,17 @@ MALFORMED = {
         f"cpu{'1' * 300} 1 2 3 4",
         "\x00",
     ],
+    "scrape": ["", "load 1", "load one 0.1", "load 1 0.1 0.2", "load 1 soon", "load 1 nan", "load 1 1\nload 1 1"],
+    "systemd": [
+        "",
+        "systemd 252",
+        "systemd 252 (252)\x1c0",
+        "systemd x (252)\nrunning\n\n\n\n\x1c0",
+        "\x1c127",
+        "systemd 252 (252)\nrunning\n\na.service loaded active running\n" * 2,
+        "systemd 252 (252)\nrunning\n\n\n\nId=a.socket\nNAccepted=many\x1c0",
+        "systemd 252 (252)\nrunning\n\n\n\nId=a.socket\nNAccepted=-1\x1c0",
+    ],
     "timex": [
         "",
         "5 0 0",

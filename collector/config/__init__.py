@@ -18,8 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from collector.config import custom as customs
 from collector.config import web
 from collector.config.algorithms import ALGORITHMS
+from collector.config.custom import Custom, CustomProblem
 from collector.config.files import FILES, IDENTITY, IdentityProblem, check_files, check_identities, file_fault
 from collector.config.ini import Section, matching, read
 from collector.config.machine import LOGIN, Config, Hop, IdentityFiles, Login, Machine
@@ -30,7 +32,7 @@ from collector.config.values import Converters, collector_converters, machine_co
 from collector.config.ways import Ways
 from collector.errors import ConfigError
 
-__all__ = ["Config", "Hop", "IdentityFiles", "Login", "Machine", "find", "load"]
+__all__ = ["Config", "Custom", "Hop", "IdentityFiles", "Login", "Machine", "find", "load"]
 
 PLACES = (Path("collector.ini"), Path("/etc/collector/collector.ini"))
 TIMES = ("interval", "timeout", "login_timeout")
@@ -52,6 +54,7 @@ BELONGS = {
     **dict.fromkeys(("port", "user", *IDENTITY, *ALGORITHMS, "ssh_config", "jump", "keep", "max_age"), EITHER),
     **dict.fromkeys(("known_hosts", "host_key", "host_key_alias", "gather", "labels", "enabled"), EITHER),
     "host": "a machine's section",
+    **dict.fromkeys(("command", "files", "read", "pattern", "metric"), "a section such as [gather:name]"),
 }
 """Where to move an option that stands in a section which does not have it."""
 MISSING = {
@@ -79,18 +82,22 @@ def load(
     reserved_labels: Collection[str] = (),
     credentials: Path | None = None,
     identity_problem: IdentityProblem | None = None,
+    custom_problem: CustomProblem | None = None,
     known_hosts_needed: bool = True,
 ) -> Config:
     """Return what `path` and the files that it includes say; ConfigError with all that is wrong in any of them.
 
     `gather =` may name `gatherers`, and `sets` of them by one word; `labels =` may not name `reserved_labels`, nor what
-    stands with a gatherer, the labels of its series. `credential:NAME` is a file in the folder `credentials`
+    stands with a gatherer, the labels of its series. `custom_problem` says what is wrong with a [gather:NAME] in the
+    languages of patterns and paths. `credential:NAME` is a file in the folder `credentials`
     ($CREDENTIALS_DIRECTORY). Key files must be there, and known_hosts where it is needed and no key is pinned; they are
     not read here, but `identity_problem` may read a key and what goes with it, and say which option is wrong, and what.
     """
     problems: Problems = []
-    words = {**{name: (name,) for name in gatherers}, **sets}
     files, collector = _read_all(path, credentials, problems)
+    custom = _read_custom(files, {*gatherers, *sets}, reserved_labels, custom_problem, problems)
+    gatherers = {**gatherers, **{name: one.label_names if one else () for name, one in custom.items()}}
+    words = {**{name: (name,) for name in gatherers}, **sets}
     web_files = _check_web_config(collector, problems)
     _check_names(files, problems)
     inherited = _built_in(path) | {option: collector[option] for option in TIMES if option in collector}
@@ -105,11 +112,12 @@ def load(
             settings = defaults | _settle(section, converters, problems)
             _check_machine(section.place, settings, problems)
             _check_labels(settings, gatherers, problems)
+            _check_custom(section.place, settings, custom, problems)
             settled.setdefault(section.place.section, settings)
     converters = machine_converters(path.parent, words, reserved_labels, credentials)
     ask_ssh_config = partial(_ask_ssh_config, converters=converters, texts=SshConfigs().texts, problems=problems)
     ways = Ways(settled, ask_ssh_config, problems)
-    machines = _machines(ways, known_hosts_needed, identity_problem, problems)
+    machines = _machines(ways, custom, known_hosts_needed, identity_problem, problems)
 
     empty = not any(map(_is_machine, chain.from_iterable(files.values())))
     if empty and "include" not in collector and (files[path] or not problems):
@@ -187,9 +195,30 @@ def _name_fault(name: str) -> str:
         return "a control or invisible character in the section's name; take it away"
     if name == "DEFAULT":
         return "is not used here; say [defaults]"
-    if ":" in name:
+    if ":" in name and not name.startswith(customs.PREFIX):
         return "unknown section: names with a colon are reserved; name a machine without (host = ... is its address)"
     return ""
+
+
+def _read_custom(
+    files: Mapping[Path, list[Section]],
+    taken: Collection[str],
+    reserved_labels: Collection[str],
+    problem: CustomProblem | None,
+    problems: Problems,
+) -> dict[str, Custom | None]:
+    """Return what each [gather:NAME] says, by NAME; None of one that is not good."""
+    converters = customs.custom_converters(reserved_labels)
+    custom: dict[str, Custom | None] = {}
+    for section in chain.from_iterable(files.values()):
+        name = section.place.section.removeprefix(customs.PREFIX)
+        if name == section.place.section:
+            continue
+        if name in taken:
+            problems.append((section.place, f"there is a gatherer {name} already; choose another name"))
+        settings = _settle(section, converters, problems)
+        custom.setdefault(name, customs.make(section, settings, problem, problems))
+    return custom
 
 
 def _settle_all(
@@ -253,6 +282,23 @@ def _check_labels(settings: Settings, gatherers: Mapping[str, Collection[str]], 
             problems.append((settings["labels"].place("labels"), text))
 
 
+def _check_custom(place: Place, settings: Settings, custom: Mapping[str, Custom | None], problems: Problems) -> None:
+    """Note what a machine cannot gather in one poll of people's own."""
+    own = [one for name in settings["gather"].value or () if (one := custom.get(name))]
+    where = settings["gather"].place("gather") if settings["gather"].line else place
+    if len(files := [one.name for one in own if one.files]) > 1:
+        text = f"{' and '.join(files)} both read files; write all files into one of them"
+        problems.append((where, text))
+    timeout, interval = settings.get("timeout"), settings["interval"]
+    most = timeout.value if timeout else min(interval.value or LONGEST_TIMEOUT, LONGEST_TIMEOUT)
+    for one in own:
+        if most and one.timeout >= most:
+            text = (
+                f"{one.name} may take {one.timeout}s, and a poll {most:g}s in all; make its timeout less, or this more"
+            )
+            problems.append((timeout.place("timeout") if timeout and timeout.line else where, text))
+
+
 def _origin(setting: Setting) -> str:
     return f"{setting.text} at {setting.section.file}:{setting.line}" if setting.line else f"{setting.text} by default"
 
@@ -298,6 +344,7 @@ def _is_set(option: str, settings: Settings) -> bool:
 
 def _machines(
     ways: Ways,
+    custom: Mapping[str, Custom | None],
     known_hosts_needed: bool,
     identity_problem: IdentityProblem | None,
     problems: Problems,
@@ -319,7 +366,7 @@ def _machines(
     # Many machines are behind one jump host: each Hop is there once.
     hops: dict[Hop, Hop] = {}
     return [
-        _machine(name, ways.settings(name), tuple(hops.setdefault(hop, hop) for hop in starmap(_hop, way)))
+        _machine(name, ways.settings(name), custom, tuple(hops.setdefault(hop, hop) for hop in starmap(_hop, way)))
         for name, way in to.items()
     ]
 
@@ -349,13 +396,14 @@ def _built_in(file: Path) -> Settings:
     return {option: Setting(ours, 0, "15s" if option == "interval" else "", value) for option, value in values.items()}
 
 
-def _machine(name: str, settings: Settings, jumps: tuple[Hop, ...]) -> Machine:
+def _machine(name: str, settings: Settings, custom: Mapping[str, Custom | None], jumps: tuple[Hop, ...]) -> Machine:
     """Return the machine with these settings, all of them good."""
     interval = settings["interval"]
     timeout = settings["timeout"].value if "timeout" in settings else min(LONGEST_TIMEOUT, interval.value)
     own = {option: settings[option].value for option in ("gather", "labels", "keep", "max_age")}
     times = {"interval": interval.value, "interval_text": interval.text, "timeout": timeout}
-    return Machine(name=name, jumps=jumps, **times, **own, **_login(settings))
+    of_people = tuple([one for name in own["gather"] if (one := custom.get(name))])
+    return Machine(name=name, custom=of_people, jumps=jumps, **times, **own, **_login(settings))
 
 
 def _hop(name: str, settings: Settings) -> Hop:

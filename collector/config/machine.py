@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from collector.config.custom import Custom
+
 
 class IdentityFiles(NamedTuple):
     """What a login proves itself with: `password_file` if there is one, else the key, its certificate beside it or not.
@@ -69,6 +71,7 @@ class Hop(Login):
 class Machine(Login):
     """One machine to poll. `labels` are sorted by name, without `instance`, which is `name`. Times are in seconds.
 
+    `gather` names gatherers; `custom` are those among them that are people's own.
     `jumps` are the hosts on the way, the first one first. A machine that does not `keep` its session is logged in to
     for each poll; a session that is older than `max_age` is renewed.
     """
@@ -80,6 +83,7 @@ class Machine(Login):
     interval_text: str
     """The interval as written, `15s`."""
     timeout: float
+    custom: tuple[Custom, ...] = ()
     jumps: tuple[Hop, ...] = ()
     keep: bool = True
     max_age: float | None = None

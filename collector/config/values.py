@@ -17,7 +17,11 @@ Converters = Mapping[str, Callable[[str], Any]]
 """From the name of an option to what makes its value. Many machines say the same: each text is worked out once."""
 
 HOUR, DAY = 3600, 86_400
-MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels", *ALGORITHMS)
+MAY_BE_LISTS = ("gather", "host_key", "include", "jump", "known_hosts", "labels", "files", "label_values", *ALGORITHMS)
+MAY_HAVE_LINES = ("command",)
+"""What is a text of one line or more."""
+MAY_BE_QUOTED = ("command", "pattern", "each", "value", "help")
+"""What may begin with a quote, which is a part of it."""
 SWITCH = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
 
 DURATION = re.compile(
@@ -46,8 +50,9 @@ LABEL = re.compile(rf'\s*(?P<name>[^\s=,"]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<ba
 
 def collector_converters(folder: Path, credentials: Path | None) -> Converters:
     """Return the options of [collector] in a file of `folder`."""
-    return _checked(
+    return checked(
         {
+            **_times(),
             "listen": listen,
             "logins": partial(whole, least=1, most=10_000),
             "jump_logins": partial(whole, least=1, most=1000),
@@ -68,8 +73,9 @@ def machine_converters(
     path = partial(file_path, folder=folder, credentials=credentials)
     paths = partial(file_paths, folder=folder, credentials=credentials)
     no_path = partial(file_path_or_none, path=path)
-    return _checked(
+    return checked(
         {
+            **_times(),
             "host": host,
             "port": partial(whole, least=1, most=65535),
             "user": user,
@@ -90,23 +96,26 @@ def machine_converters(
     )
 
 
-def _checked(converters: Converters) -> Converters:
-    """Return these and the times, which every section may set, as converters that check texts and remember them."""
+def _times() -> Converters:
+    """Return what may be said of the daemon, of all machines and of each."""
     timeout = partial(duration, least=0.01, most=DAY)
-    times = {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
-    every: Converters = {**times, **converters}
-    return {option: cache(partial(_convert, option, converter)) for option, converter in every.items()}
+    return {"interval": partial(duration, least=0.1, most=DAY), "timeout": timeout, "login_timeout": timeout}
+
+
+def checked(converters: Converters) -> Converters:
+    """Return these as converters that check texts and remember them."""
+    return {option: cache(partial(_convert, option, converter)) for option, converter in converters.items()}
 
 
 def _convert(option: str, converter: Callable[[str], Any], text: str) -> Any:
     """Return the value of a text; ValueError for what no value of the option can have, or the converter's own."""
     if not text and option != "labels":
         raise ValueError("has no value; write one, or take the line away")
-    if "\n" in text and option not in MAY_BE_LISTS:
+    if "\n" in text and option not in (*MAY_BE_LISTS, *MAY_HAVE_LINES):
         raise ValueError("goes on in the next line, because that is indented; if that is an option, do not indent it")
     if wrong := next((letter for letter in text if not letter.isprintable() and letter not in "\n\t"), ""):
         raise ValueError(f"holds the control or invisible character {wrong!a}; take it away")
-    if text[:1] in ("'", '"'):
+    if text[:1] in ("'", '"') and option not in MAY_BE_QUOTED:
         raise ValueError("is in quotes; take them away")
     return converter(text)
 
