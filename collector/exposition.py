@@ -5,7 +5,7 @@ a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain
 from math import inf
 
@@ -177,9 +177,14 @@ def number(value: float) -> str:
     return f"{digits[0]}.{digits[1:]}{exponent}" if len(digits) > 1 else digits + exponent
 
 
-def header(metric: Metric, openmetrics: bool) -> str:
-    """Render the HELP and TYPE lines of a family; in OpenMetrics a counter's family has its name without `_total`."""
+def header(metric: Metric, openmetrics: bool, names: Container[str] = ()) -> str:
+    """Render the HELP and TYPE lines of a family; in OpenMetrics a counter's family has its name without `_total`.
+
+    `names` are those on the page. People's own can be such that a counter's is taken: it has no type there then.
+    """
     name, kind = metric.name, metric.kind
+    if openmetrics and kind == "counter" and name.removesuffix("_total") in names:
+        kind = "untyped"
     help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         help = help.replace('"', r"\"")
@@ -225,15 +230,17 @@ def of_machine(standing: Standing, openmetrics: bool = False) -> bytes:
 def _texts(some: Iterable[tuple[Shape, list[Lines]]], openmetrics: bool) -> Iterator[str]:
     """Yield each family's header, and then its lines, those of some machines at a time, which are of one shape."""
     families: dict[str, list[str]] = {}
+    metrics: dict[str, Metric] = {}
     for shape, alike in some:
         # Joined at once: the garbage collector looks into what holds single lines, and not into texts.
         columns = list(zip(*[lines.rests for lines in alike], strict=True))
         for name, (metric, places) in shape.families.items():
             if name not in families:
-                families[name] = [header(metric, openmetrics)]
+                families[name], metrics[name] = [], metric
             families[name] += name, name.join(_rests_of(places, columns))
         give_way()
     for name in sorted(families):
+        yield header(metrics[name], openmetrics, metrics)
         yield from families.pop(name)
 
 

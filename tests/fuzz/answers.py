@@ -41,7 +41,12 @@ def answer(data: bytes) -> None:
     found = taken(framed)
     if found is None:
         # The token in what a file says is the machine's own fault.
-        assert len(parts) != len(WANTED) or not parts[0][:1].isdigit()
+        assert len(parts) not in (len(WANTED), len(WANTED) + 1) or not parts[0][:1].isdigit()
+    elif len(parts) == len(WANTED) + 1:
+        said = parts[-1].decode("utf-8", "replace").split("\n")
+        for file in WANTED[1:]:
+            lines = [line.removeprefix(f"{file}:") for line in said if line.startswith(f"{file}:")]
+            assert not lines or found.texts[file] == "".join(f"{line}\n" for line in lines)
     else:
         texts = [part.decode("utf-8", "replace").replace(NEWLINE, "\n") for part in parts[1:]]
         assert list(found.texts.values())[1:] == texts
@@ -129,6 +134,9 @@ ANSWERS = (
     BEGIN + b"noon" + SEPARATOR + SEPARATOR + END,
     f"{TOKEN} 6 ".encode() + BODY + END,
     BEGIN + BODY.replace(SEPARATOR, b"") + END,
+    b"1700000000.5"
+    + SEPARATOR * 3
+    + b"/proc/loadavg:0.2 0.1 0.1 1/80 1\n/proc/meminfo:MemTotal: 1 kB\n/proc/meminfo:A: 0",
 )
 
 READY = (

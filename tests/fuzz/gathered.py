@@ -52,7 +52,8 @@ def read_back(samples: Samples) -> None:
     }
     for openmetrics in (False, True):
         text = "".join(
-            header(metric, openmetrics) + "".join([metric.name + lines.rests[place] for place in places])
+            header(metric, openmetrics, lines.shape.families)
+            + "".join([metric.name + lines.rests[place] for place in places])
             for metric, places in lines.shape.families.values()
         )
         families = read_openmetrics(f"{text}# EOF\n") if openmetrics else read_text(text)

@@ -6,7 +6,7 @@ from inspect import getdoc
 from typing import NamedTuple
 
 from collector.gather import GATHERERS
-from fuzz import answers, gathered, heads, hosts, wire
+from fuzz import answers, gathered, heads, hosts, own, wire
 
 
 class Target(NamedTuple):
@@ -24,6 +24,7 @@ class Target(NamedTuple):
 
 TARGETS: Mapping[str, Target] = {
     **{f"gatherer-{name}": Target(partial(gathered.gather, name), gathered.seeds(name)) for name in GATHERERS},
+    **{f"own-{name}": Target(partial(own.read, name), own.SEEDS[name]) for name in own.CUSTOMS},
     "probe-answer": Target(answers.answer, answers.ANSWERS),
     "probe-ready": Target(answers.ready, answers.READY),
     "probe-clock": Target(answers.clock, answers.CLOCKS),
