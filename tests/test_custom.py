@@ -321,7 +321,7 @@ def test_a_section(write: Write) -> None:
 def test_the_page_about_it(write: Write) -> None:
     """Every section that docs/custom.md shows is good."""
     page = (Path(__file__).parents[1] / "docs/custom.md").read_text()
-    shown = [block for block in re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    shown = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
     assert len(shown) == 5
     for text in shown:
