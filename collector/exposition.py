@@ -4,6 +4,7 @@
 a sample, five seconds of a frozen hub for 10,000 machines. The daemon's own few metrics it still serves.
 """
 
+import re
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain
@@ -205,18 +206,31 @@ def page(fleet: Fleet, registry: CollectorRegistry, openmetrics: bool = False) -
     """Yield the whole page piece by piece: every machine's lines, family by family, then the daemon's own.
 
     The machines' lines are all of one moment; in a family those of machines of one shape stand together. Everybody
-    else has a turn between one piece and the next.
+    else has a turn between one piece and the next. What the daemon and machines both have, as `process_*`, is one
+    family.
     """
     texts, length = [], 0
-    for text in _texts(_alike(fleet), openmetrics):
+    own = _by_family(of_daemon(registry, openmetrics).decode().removesuffix(END))
+    for text in _texts(_alike(fleet), openmetrics, own):
         texts.append(text)
         length += len(text)
         if length >= PIECE:
             yield "".join(texts).encode()
             texts, length = [], 0
             give_way()
-    yield "".join(texts).encode()
-    yield of_daemon(registry, openmetrics)
+    rest = [f"{head}{lines}" for head, lines in own.values()]
+    yield "".join([*texts, *rest, END if openmetrics else ""]).encode()
+
+
+FAMILY = re.compile(r"^# HELP (\S+) .*\n# TYPE .*\n", re.MULTILINE)
+"""What a family of the daemon's own begins with."""
+
+
+def _by_family(text: str) -> dict[str, tuple[str, str]]:
+    """Return what a family of a page begins with, and its lines, by what it is called there."""
+    heads = list(FAMILY.finditer(text))
+    ends = [*[head.start() for head in heads], len(text)][1:]
+    return {head[1]: (head[0], text[head.end() : end]) for head, end in zip(heads, ends, strict=True)}
 
 
 def of_machine(standing: Standing, openmetrics: bool = False) -> bytes:
@@ -227,8 +241,13 @@ def of_machine(standing: Standing, openmetrics: bool = False) -> bytes:
     return "".join([*texts, END if openmetrics else ""]).encode()
 
 
-def _texts(some: Iterable[tuple[Shape, list[Lines]]], openmetrics: bool) -> Iterator[str]:
-    """Yield each family's header, and then its lines, those of some machines at a time, which are of one shape."""
+def _texts(
+    some: Iterable[tuple[Shape, list[Lines]]], openmetrics: bool, own: dict[str, tuple[str, str]] | None = None
+) -> Iterator[str]:
+    """Yield each family's header, and then its lines, those of some machines at a time, which are of one shape.
+
+    Those that are in `own` too, by what they are called on the page, are taken out there, and end with its lines.
+    """
     families: dict[str, list[str]] = {}
     metrics: dict[str, Metric] = {}
     for shape, alike in some:
@@ -240,8 +259,11 @@ def _texts(some: Iterable[tuple[Shape, list[Lines]]], openmetrics: bool) -> Iter
             families[name] += name, name.join(_rests_of(places, columns))
         give_way()
     for name in sorted(families):
-        yield header(metrics[name], openmetrics, metrics)
+        head = header(metrics[name], openmetrics, metrics)
+        yield head
         yield from families.pop(name)
+        if own and (more := own.pop(head.split(" ", 3)[2], None)):
+            yield more[1]
 
 
 def _alike(fleet: Fleet) -> Iterator[tuple[Shape, list[Lines]]]:

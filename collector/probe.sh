@@ -108,7 +108,7 @@ else
     plain=:
     slurp() {
         text=
-        [ ${#by_grep} = 0 ] && [ -r $1 ] || return 0
+        [ ${#by_grep} = 0 ] || [ $1 = /proc/self/stat ] && [ -r $1 ] || return 0
         while read -r line || [ ${#line} -gt 0 ]; do text=$text$line$rs; done <$1
         text=${text%%$gs*}
     }
@@ -122,14 +122,15 @@ clean() {
 }
 
 # part for [*]|^/proc/sys/
-# choose: whether grep reads the files is in $by_grep: those for it. A few plain ones are read sooner without it.
+# choose: whether grep reads the files is in $by_grep: those for it. A few plain ones are read sooner without it. What the
+# probe itself is, grep does not know.
 choose() {
     by_grep=
     [ $shell = sh ] || return 0
     case $files in *[*]*|*/proc/sys/*) ;; *) return 0 ;; esac
     IFS=$sp
     for file in $files; do
-        case $file in /*) by_grep=$by_grep$sp$file ;; esac
+        case $file in /proc/self/stat) ;; /*) by_grep=$by_grep$sp$file ;; esac
     done
     IFS=
 }

@@ -268,6 +268,7 @@ MALFORMED = {
         "\x00",
     ],
     "scrape": ["", "load 1", "load one 0.1", "load 1 0.1 0.2", "load 1 soon", "load 1 nan", "load 1 1\nload 1 1"],
+    "process": ["", "1 (sh", "1 (sh) S 1 2 3", f"1 (sh) S {'x ' * 40}", f"1 (sh) S {'-9 ' * 40}", "\x00"],
     "systemd": [
         "",
         "systemd 252",

@@ -31,7 +31,7 @@ from collector.probe import is_pattern, matches
 pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "sshd", "nsenter", "prometheus-node-exporter")
 
 PAGE = Path(__file__).parents[1] / "docs/node_exporter.md"
-EXPLAINED = re.findall(r"^\| `(node_\S+)` \|", PAGE.read_text(), re.MULTILINE)
+EXPLAINED = re.findall(r"^\| `((?:node|process)_\S+)` \|", PAGE.read_text(), re.MULTILINE)
 """Names of families, or patterns, that may differ."""
 
 NEWER = re.findall(r"^\| the label `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
