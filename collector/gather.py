@@ -104,13 +104,15 @@ class Reader:
         results: dict[str, Result] = {}
         lines: list[str] = []
         last = []
+        began = perf_counter()
         for gatherer in self.gatherers:
             if GATHERED in gatherer.files:
                 last.append(gatherer)
                 continue
-            began = perf_counter()
             result = results[gatherer.name] = self._read(gatherer, texts, kept)
-            lines.append(f"{gatherer.name} {isinstance(result, Samples):d} {perf_counter() - began:.6f}\n")
+            ended = perf_counter()
+            lines.append(f"{gatherer.name} {isinstance(result, Samples):d} {ended - began:.6f}\n")
+            began = ended
         has_files = any(gatherer.is_own and "file" in gatherer.labels for gatherer in self.gatherers)
         written = {GATHERED: "".join(lines), TEXTFILE: "" if has_files else "0\n"}
         for gatherer in last:
