@@ -26,7 +26,7 @@ def parse(gathered: str, textfile: str) -> Samples:
     if len(words) % 3:
         raise ValueError("not three words for each gatherer")
     names, successes, durations = words[::3], words[1::3], words[2::3]
-    values = array("d", map(float, (*successes, *durations, "1", *textfile.split())))
+    values = array("d", map(float, (*successes, *durations, "1", *([textfile] if textfile else []))))
     return Samples(shape_of_names(tuple(names), bool(textfile)), values)
 
 
