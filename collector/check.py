@@ -6,6 +6,7 @@ from pathlib import Path
 from collector import authorize
 from collector.daemon import read
 from collector.errors import HostKeyChanged, HostKeyRevoked, HostKeyUnknown
+from collector.gather import MISSING
 from collector.once import FAILED, MOST_TEXT, choose, sweep
 from collector.probe import FORCED
 from collector.report import GREEN, RED, YELLOW, Table, one_line, seconds
@@ -23,6 +24,8 @@ BEFORE_HOST_KEY = (
     "jump",
     "local",
 )
+MOST_MISSING = 3
+"""Gatherers without data each of which is told in a line of its own: `gather = node` asks for much that few have."""
 HOST_KEY = {HostKeyUnknown.reason: "unknown", HostKeyChanged.reason: "CHANGED", HostKeyRevoked.reason: "REVOKED"}
 
 
@@ -66,7 +69,12 @@ def row(standing: Standing) -> tuple[list[str], list[str]]:
         return [name, reason, host_key, "", "", "", ""], [snapshot.failure.text]
     offset, error = snapshot.clock_offset or 0.0, snapshot.clock_offset_error or 0.0
     data = [gatherer if problem is None else f"({gatherer})" for gatherer, problem in snapshot.gathered]
-    problems = [problem for _, problem in snapshot.gathered if problem]
+    missing = [gatherer for gatherer, problem in snapshot.gathered if problem and problem.endswith(MISSING)]
+    problems = [problem for _, problem in snapshot.gathered if problem and not problem.endswith(MISSING)]
+    if len(missing) > MOST_MISSING:
+        problems.append(f"has nothing to read, or nothing that {standing.machine.user} may, for {', '.join(missing)}")
+    else:
+        problems += [problem for gatherer, problem in snapshot.gathered if problem and gatherer in missing]
     problems += filter(None, [authorize.remark(standing)])
     restricted = "yes" if standing.ready and standing.ready.mode == FORCED else "no"
     clock = f"{seconds(offset)} ± {seconds(error)}"

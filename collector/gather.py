@@ -15,7 +15,7 @@ from typing import Any
 from collector import gatherers
 from collector.errors import ParseError
 from collector.metric import Metric, Sample, Samples, joined
-from collector.probe import CLOCK, is_pattern, matches, shown
+from collector.probe import CLOCK, STATUS, is_pattern, matches, shown
 from collector.snapshot import Gathered
 
 GATHERED, TEXTFILE = "gathered", "textfile"
@@ -26,8 +26,11 @@ whether any file of people's own could not be read, if there are none."""
 SELDOM = 600.0
 """Seconds from one time to the next that a machine is asked for what was not there."""
 
-MISSING = ""
+SOME = ""
 """The gatherer that is none: what some machine lacks of what others read."""
+
+MISSING = "is missing, empty or not readable"
+"""How a ParseError ends where there is nothing to parse."""
 
 NO_FILE = "/dev/null"
 
@@ -196,7 +199,7 @@ class Gathering:
             self._is_to_learn = True
             due = {name for name, time in self._due.items() if now >= time or (begins and name not in self._reader.own)}
             self._kept = {name: result for name, result in self._kept.items() if name not in due}
-            if begins or MISSING in due:
+            if begins or SOME in due:
                 self._missing = frozenset()
             self._files = self._choose()
         return self._files
@@ -228,10 +231,10 @@ class Gathering:
                 self._kept[gatherer.name] = result
                 self._due[gatherer.name] = now + (gatherer.every if there else max(gatherer.every, SELDOM))
         if missing and not self._missing:
-            self._due[MISSING] = now + SELDOM
+            self._due[SOME] = now + SELDOM
         self._missing = frozenset(missing)
         self._files = self._choose()
-        self._next = min([self._due[name] for name in (*self._kept, *([MISSING] if missing else []))], default=math.inf)
+        self._next = min([self._due[name] for name in (*self._kept, *([SOME] if missing else []))], default=math.inf)
 
     def _choose(self) -> tuple[str, ...]:
         """Return the files of those who have kept nothing, but what is missing."""
@@ -254,14 +257,17 @@ def parse(gatherer: Gatherer, texts: Mapping[str, str]) -> Samples:
     for file in gatherer.files:
         text = texts.get(file, "")
         if not text and file not in gatherer.optional:
-            raise ParseError(f"{gatherer.name}: {shown(file)} is missing, empty or not readable")
+            raise ParseError(f"{gatherer.name}: {shown(file)} {MISSING}")
         read.append(matches(text) if is_pattern(file) else text)
     try:
         found = gatherer.parse(*read)
         return _checked(gatherer, found if isinstance(found, Samples) else Samples.of(found))
     except (ValueError, LookupError, ArithmeticError) as error:
-        given = " ".join(map(repr, read))
-        raise ParseError(f"{gatherer.name}: {str(error)[:100]}: {given[:200]}") from error
+        # How a command ended is in the error.
+        given = [repr(text) for text in read if not str(text).startswith(STATUS)]
+        raise ParseError(
+            ": ".join([gatherer.name, str(error)[:100], *filter(None, [" ".join(given)[:200]])])
+        ) from error
 
 
 def _checked(gatherer: Gatherer, samples: Samples) -> Samples:

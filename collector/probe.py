@@ -99,12 +99,14 @@ class Answer(NamedTuple):
     """One answer of the probe.
 
     `clock` is the machine's clock in seconds since the epoch, `clock_error` how far off its reading can be (0.5 where
-    the machine's `date` knows whole seconds only), `texts` the text of each file; an unreadable file's is empty.
+    the machine's `date` knows whole seconds only), `texts` the text of each file; an unreadable file's is empty. `took`
+    is how long the machine worked on it after it read the clock, in seconds; 0 where it cannot tell.
     """
 
     clock: float
     clock_error: float
     texts: dict[str, str]
+    took: float = 0.0
 
 
 def new_token() -> str:
@@ -217,13 +219,15 @@ def split(said: bytes | bytearray, token: str, number: int, wanted: Sequence[str
     is_by_grep = len(parts) == len(names) + 2
     if not begin or len(parts) != len(names) + 1 + is_by_grep:
         raise ProtocolViolation(f"not an answer to the question: {bytes(said[:100])!r}")
-    text, seconds, error = read_clock(clock.decode("ascii", "replace"))
+    first, _, last = clock.decode("ascii", "replace").partition("/")
+    text, seconds, error = read_clock(first)
+    took = max(0.0, read_clock(last)[1] - seconds) if last else 0.0
     texts = {CLOCK: text}
     for name, part in zip(names, parts, strict=False):
         texts[name] = part.decode("utf-8", "replace").replace(NEWLINE, "\n")
     if is_by_grep:
         texts |= _by_file(parts[-2].decode("utf-8", "replace"), tuple(names))
-    return Answer(seconds, error, texts)
+    return Answer(seconds, error, texts, took)
 
 
 def _by_file(lines: str, names: tuple[str, ...]) -> dict[str, str]:

@@ -12,7 +12,7 @@
 #                              A FILE with a * in it stands for all that match, and if it ends in /. for where the
 #                              folders that match really are; some are no files: filesystems, run:SECONDS:COMMAND
 # out:  TOKEN READY 1 SHELL [SHA256 FILES]     1 is the version of this protocol
-#       TOKEN UNFIT SYSTEM     there is no /proc
+#       TOKEN UNFIT SYSTEM     there is no /proc; in what follows CLOCK may be FIRST/LAST, before and after all is read
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> TOKEN NUMBER
 #       TOKEN NUMBER CLOCK <GS> TEXT <GS> TEXT ... <GS> LINES <GS> TOKEN NUMBER     by grep, which reads all files at once
 #
@@ -253,11 +253,13 @@ decode() {
 }
 # end of part
 
-# now: the clock in $now, seconds since the epoch.
+# now: the clock in $now, seconds since the epoch. later: and what it is at the end, if that can be had without a fork.
 if [ ${#EPOCHREALTIME} -gt 0 ]; then
     now() { now=$EPOCHREALTIME; }
+    later() { now=$now/$EPOCHREALTIME; }
 else
     now() { now=$(date +%s.%N); }
+    later() { :; }
 fi
 
 # restrict: of the files wanted those that are allowed, and an empty one for each that is not.
@@ -303,6 +305,7 @@ while IFS=$sp read -r number wanted; do
     fi
 # end of part
     eval $mend
+    later
     printf %s $token$sp$number$sp$now$answer$gs$token$sp$number$nl
 done
 exit

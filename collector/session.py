@@ -34,14 +34,20 @@ class Reading(NamedTuple):
     round_trip: float
 
     @property
+    def on_the_way(self) -> float:
+        """Seconds of the round trip in which the machine did not work on the answer."""
+        # A clock that was stepped meanwhile tells nothing.
+        return self.round_trip - self.answer.took if self.answer.took <= self.round_trip else self.round_trip
+
+    @property
     def clock_offset(self) -> float:
-        """Seconds that the machine is ahead, if it read its clock half way through the round trip."""
-        return self.answer.clock - (self.sent + self.round_trip / 2)
+        """Seconds that the machine is ahead, if the way there takes as long as the way back."""
+        return self.answer.clock - (self.sent + self.on_the_way / 2)
 
     @property
     def clock_offset_error(self) -> float:
         """Seconds by which the offset can be off at most."""
-        return self.round_trip / 2 + self.answer.clock_error
+        return self.on_the_way / 2 + self.answer.clock_error
 
 
 @dataclass(slots=True)

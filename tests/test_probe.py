@@ -110,7 +110,7 @@ def test_answers(name: str) -> None:
         first, second = one.ask(1, WANTED), one.ask(2, WANTED, names=False)
 
     assert found == kind
-    assert second.clock >= first.clock > 1.7e9
+    assert second.clock >= first.clock + first.took > 1.7e9
     for answer in (first, second):
         assert list(answer.texts) == list(WANTED)
         assert len(answer.texts["/proc/loadavg"].split()) == 5
@@ -262,6 +262,18 @@ def test_split_is_total(body: bytes, number: int) -> None:
 def test_clocks(text: str, expected: tuple[str, float, float]) -> None:
     """A clock of whole seconds is read as the middle of its second, half a second off at most."""
     assert probe.read_clock(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("clock", "took"),
+    [("12.5", 0.0), ("12.5/13.75", 1.25), ("12.5/", 0.0), ("12.5/12.25", 0.0)],
+    ids=["one", "both", "none at the end", "stepped back"],
+)
+def test_how_long_an_answer_took(clock: str, took: float) -> None:
+    """Where the clock is there from before and after, so is the time between them; it is never below 0."""
+    answer = probe.split(f"tok 7 {clock}\x1da\x1dtok 7\n".encode(), "tok", 7, ("clock", "/a"))
+
+    assert (answer.clock, answer.texts["clock"], answer.took) == (12.5, "12.5", took)
 
 
 def test_ready_is_a_line_of_its_own() -> None:
