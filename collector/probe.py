@@ -234,31 +234,44 @@ def _by_file(lines: str, names: tuple[str, ...]) -> dict[str, str]:
     """Return the text of each name, out of a line `FILE:LINE` for each line of each file, file by file."""
     begins = _begins(names)
     texts: dict[str, list[str]] = {}
-    before = name = ""
-    found: list[str] = []
+    before = ""
+    found: list[list[str]] = []
     for line in lines.split("\n"):
         if not before or not line.startswith(before):
             match = begins.match(line)
             if match is None:
                 continue
-            before, name = match[0], names[int((match.lastgroup or "_0")[1:])]
-            found = texts.setdefault(name, [])
-            if is_pattern(name):
-                found += MATCH, before[:-1], "\n"
-        # Where a folder is has no end of a line.
-        found += line[len(before) :], "" if name.endswith("/.") else "\n"
+            before, found = match[0], []
+            for name in _named(before[:-1], names):
+                found.append(texts.setdefault(name, []))
+                if is_pattern(name):
+                    found[-1] += MATCH, before[:-1], "\n"
+        for one in found:
+            # Where a folder is has no end of a line.
+            one.extend((line[len(before) :], "" if before.endswith("/.:") else "\n"))
     return {name: "".join(found) for name, found in texts.items()}
 
 
 @lru_cache
 def _begins(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what a line of one of these files begins with; the number of the file is the name of the group."""
-    patterns = [
-        f"(?P<_{number}>{re.escape(name).replace(re.escape('*'), '[^/]*?')}):"
-        for number, name in enumerate(names)
-        if name.startswith("/")
-    ]
-    return re.compile("|".join(patterns))
+    """Return what the line of a file begins with that has one of these names."""
+    return re.compile("|".join([f"{_begin(name)}:" for name in names if name.startswith("/")]))
+
+
+@lru_cache(maxsize=1024)
+def _begin(name: str) -> str:
+    """Return the regular expression of the files that a name stands for."""
+    return "".join([GLOB.get(part, part if part.startswith("[") else re.escape(part)) for part in PARTS.split(name)])
+
+
+PARTS = re.compile(r"(\*|\?|\[[^]]*\])")
+GLOB = {"*": "[^/]*?", "?": "[^/]"}
+
+
+@lru_cache(maxsize=8192)
+def _named(file: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that a file has: patterns may have it in common."""
+    return tuple([name for name in names if name.startswith("/") and re.fullmatch(_begin(name), file)])
 
 
 def is_pattern(file: str) -> bool:

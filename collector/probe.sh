@@ -91,6 +91,12 @@ if [ $mode = forced ]; then
 fi
 [ -d /proc/self ] || { printf %s $nl$token${sp}UNFIT$sp$(uname -s)$nl; exit 1; }
 
+# say TEXT: to mksh printf is a program, which takes no more than 128 kB.
+case ${KSH_VERSION-} in
+    *MIRBSD*) say() { print -rn -- $1; } ;;
+    *) say() { printf %s $1; } ;;
+esac
+
 # slurp FILE: its text in $text; nothing where it cannot be read. $mend: the command that puts <RS> for what newlines are
 # left in $answer; in an eval, because other shells cannot even parse it. $plain: the one that decodes $place of mountinfo;
 # where there is none, a place with a blank in it is not found.
@@ -140,7 +146,7 @@ grep_all() {
         set +f
         IFS=$sp
         for one in $by_grep; do
-            case $one in (*/.) cd -P $one && printf %s:%s$nl $one $PWD ;; esac
+            case $one in (*/.) cd -P $one && say $one:$PWD$nl ;; esac
         done
         exec grep -s ^ /dev/null $by_grep
     )
@@ -176,8 +182,9 @@ each() {
 # end of part
 
 # part for ^filesystems$
-# filesystems: how full each is in $text. stat may wait for a server that is gone, so it has two seconds for all of them,
-# and if these are over, one for each. Who holds it up is left alone for up to 40 questions. Two forks.
+# filesystems: how full each is in $text. stat may wait for a server that is gone, so it has a second for all of them, and
+# if that is over, one for each, until two have been found that hold it up. They are left alone for up to 40 questions.
+# bash waits for no process, and so not even for one that cannot be killed.
 stuck=$nl
 filesystems() {
     [ $((number % 40)) = 0 ] && stuck=$nl
@@ -195,26 +202,46 @@ filesystems() {
         case $stuck in *$nl$place$nl*) ;; *) set -- $@ $place ;; esac
     done </proc/self/mountinfo
     text=
-    if [ $# -gt 0 ]; then
-        text=$(timeout -s KILL 2 stat -f -c $sizes $@)
-        killed $? && one_by_one $@
-    fi
+    [ $# -gt 0 ] && ! sizes $@ && one_by_one $@
     IFS=$nl
     for place in $stuck; do text=$text${nl}stuck$sp$place; done
     IFS=
 }
-sizes=%b$sp%f$sp%a$sp%S$sp%c$sp%d$sp%n
+form=%b$sp%f$sp%a$sp%S$sp%c$sp%d$sp%n
 one_by_one() {
-    text=
+    known=
+    found=0
     for place; do
-        text=$text$nl$(timeout -s KILL 1 stat -f -c $sizes $place)
-        killed $? && stuck=$stuck$place$nl
+        [ $found = 2 ] && break
+        if sizes $place; then
+            known=$known$nl$text
+        else
+            stuck=$stuck$place$nl
+            found=$((found + 1))
+        fi
     done
+    text=$known
 }
-# killed STATUS: what most shells, ksh and yash say of the end by a KILL.
-killed() {
-    case $1 in 137|265|393) ;; *) return 1 ;; esac
-}
+# sizes PLACE ...: what stat says in $text; false if it has said nothing in a second.
+if [ $shell = bash ]; then
+    printf -v less %b ${backslash}0074
+    printf -v open %b ${backslash}0050
+    printf -v close %b ${backslash}0051
+    ask=read$sp-r$sp-t${sp}1$sp-d$sp${dollar}gs${sp}text$sp$less$sp$less${open}exec${sp}stat$sp-f$sp-c$sp${dollar}form$sp${dollar}@$close
+    sizes() {
+        text=
+        eval $ask
+        [ $? -gt 128 ] || return 0
+        eval kill$sp-s${sp}KILL$sp$dollar$bang
+        return 1
+    }
+else
+    sizes() {
+        text=$(timeout -s KILL 1 stat -f -c $form $@)
+        # What most shells, ksh and yash say of the end by a KILL.
+        case $? in 137|265|393) return 1 ;; esac
+    }
+fi
 # end of part
 
 # part for ^run:
@@ -273,7 +300,7 @@ restrict() {
 }
 
 by_grep=
-printf %s $nl$token${sp}READY${sp}1$sp$shell$about$nl
+say $nl$token${sp}READY${sp}1$sp$shell$about$nl
 set --
 while IFS=$sp read -r number wanted; do
     case $number in [1-9]*) ;; *) continue ;; esac
@@ -306,6 +333,6 @@ while IFS=$sp read -r number wanted; do
 # end of part
     eval $mend
     later
-    printf %s $token$sp$number$sp$now$answer$gs$token$sp$number$nl
+    say $token$sp$number$sp$now$answer$gs$token$sp$number$nl
 done
 exit

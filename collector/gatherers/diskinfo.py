@@ -45,7 +45,7 @@ ATA: Mapping[str, Metric] = {
 SERIALS = ("SCSI_IDENT_SERIAL", "ID_SERIAL_SHORT", "ID_SERIAL")
 """The first that there is: that of the label on the disk, if possible. virtio has only the last."""
 
-FILES = ("/proc/diskstats", "/run/udev/data/b*", "/sys/block/*/queue/rotational")
+FILES = ("/proc/diskstats", "/run/udev/data/b*:*", "/sys/block/*/queue/rotational")
 OPTIONAL = FILES[1:]
 MAY_BE_EMPTY = True
 SELDOM = True
