@@ -48,6 +48,7 @@ class Shell:
 
     def __init__(self, process: "subprocess.Popen[bytes]", token: str) -> None:
         self._process = process
+        self.pid = process.pid
         self.token = token
 
     def say(self, data: bytes) -> None:
