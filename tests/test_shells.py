@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from collector.errors import ParseError
 from collector.gather import GATHERERS, SETS, files, parse
 from collector.probe import CLOCK
 
-pytestmark = pytest.mark.needs("root", "namespaces", "setpriv", "bash", "dash", "busybox", "mksh", "ksh93", "yash", "zsh")
+pytestmark = pytest.mark.needs(
+    "root", "namespaces", "setpriv", "bash", "dash", "busybox", "mksh", "ksh93", "yash", "zsh"
+)
 
 SHELLS = {
     "bash": "bash",
@@ -67,12 +70,12 @@ def odd() -> dict[str, str]:
 
 
 MACHINES: Mapping[str, Callable[[], dict[str, str]]] = {
-    **{f"machine {number}": lambda number=number: machine(number) for number in range(3)},
+    **{f"machine {number}": partial(machine, number) for number in range(3)},
     "odd": odd,
 }
 
 PLAIN = ("load", "memory", "stat", "netstat", "os", "filesystem", "vmstat")
-"""None of these has a name with a star, or a number in /proc/sys: a shell that is not bash reads each file by itself."""
+"""None of these has a name with a star, or a number in /proc/sys: a shell without bash reads each file by itself."""
 
 STILL = tuple([name for name in SETS["all"] if name != "time"])
 """What does not move where nothing does."""
@@ -157,7 +160,10 @@ def test_same_series_of_the_misread(name: str, tmp_path: Path) -> None:
 # What a poll starts.
 
 PROCESSES = Matrix(
-    TABLES, "Processes", tuple(SHELLS), ("time, memory, load", "node", "all", "all, once a minute", "all, the first time")
+    TABLES,
+    "Processes",
+    tuple(SHELLS),
+    ("time, memory, load", "node", "all", "all, once a minute", "all, the first time"),
 )
 
 
