@@ -48,6 +48,7 @@ class Shell:
 
     def __init__(self, process: "subprocess.Popen[bytes]", token: str) -> None:
         self._process = process
+        self.pid = process.pid
         self.token = token
 
     def say(self, data: bytes) -> None:
@@ -133,7 +134,8 @@ def mount(device, place, kind, options):
         raise OSError(ctypes.get_errno(), place)
 
 folder = sys.argv[1]
-mount(b"gone:/export", folder + "/hung", b"fuse.hung", b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse)
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % fuse
+mount(b"gone:/export", folder + "/hung", b"fuse.hung", options)
 mount(b"behind", folder + "/a place behind", b"tmpfs", b"size=1m")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
