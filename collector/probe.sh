@@ -202,7 +202,9 @@ filesystems() {
         case $stuck in *$nl$place$nl*) ;; *) set -- $@ $place ;; esac
     done </proc/self/mountinfo
     text=
-    [ $# -gt 0 ] && ! sizes $@ && one_by_one $@
+    if [ $# -gt 0 ]; then
+        sizes $@ || one_by_one $@
+    fi
     IFS=$nl
     for place in $stuck; do text=$text${nl}stuck$sp$place; done
     IFS=
@@ -223,7 +225,7 @@ one_by_one() {
     text=$known
 }
 # sizes PLACE ...: what stat says in $text; false if it has said nothing in a second.
-if [ $shell = bash ]; then
+if [ $shell = bash ] && [ -e /dev/fd/0 ]; then
     printf -v less %b ${backslash}0074
     printf -v open %b ${backslash}0050
     printf -v close %b ${backslash}0051

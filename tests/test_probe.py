@@ -123,9 +123,7 @@ def test_answers(name: str) -> None:
 
 
 HUNG = """
-import ctypes, os, sys
-fuse = os.open("/dev/fuse", os.O_RDWR)
-os.set_inheritable(fuse, True)
+import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 
 def mount(device, place, kind, options):
@@ -133,13 +131,34 @@ def mount(device, place, kind, options):
     if libc.mount(device, place.encode(), kind, 0, options):
         raise OSError(ctypes.get_errno(), place)
 
-folder = sys.argv[1]
-options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % fuse
-mount(b"gone:/export", folder + "/hung", b"fuse.hung", options)
+way, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+for number in range(count):
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    os.set_inheritable(fuse, True)
+    options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % fuse
+    mount(b"gone:/export", folder + f"/hung{number}", b"fuse.hung", options)
+    if way == "taken" and not os.fork():
+        while True:
+            request = os.read(fuse, 1 << 20)
+            _, kind, unique = struct.unpack("<IIQ", request[:16])
+            if kind == 26:
+                answer = struct.pack("<IIIIHHIIHH", 7, 31, 65536, 0, 12, 9, 65536, 1, 0, 0) + bytes(28)
+                os.write(fuse, struct.pack("<IiQ", 16 + len(answer), 0, unique) + answer)
+    if way == "taken":
+        os.close(fuse)
 mount(b"behind", folder + "/a place behind", b"tmpfs", b"size=1m")
-os.execvp(sys.argv[2], sys.argv[2:])
+os.execvp(sys.argv[4], sys.argv[4:])
 """
-"""A file system whose server never answers, and one behind it, in a namespace of their own; then runs a shell."""
+"""File systems whose server never answers, and one behind them, in namespaces of their own; then runs a shell.
+
+Who waits for an answer can be killed while nobody has taken the request (as with NFS), and cannot from then on.
+"""
+
+
+def hung(way: str, count: int, folder: Path) -> tuple[str, ...]:
+    """What runs a shell where file systems hang. All that is left in there ends with it."""
+    own = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+    return (*own, sys.executable, "-c", HUNG, way, str(count), str(folder))
 
 
 @pytest.mark.needs("root", "unshare", "bash", "dash", "busybox", "fuse")
@@ -147,23 +166,37 @@ os.execvp(sys.argv[2], sys.argv[2:])
 def test_a_hung_file_system(name: str, tmp_path: Path) -> None:
     """One that keeps stat waiting is found once, is told and not asked any more; the others are there all the time."""
     argv, environment, kind = SHELLS[name]
-    hung = ("unshare", "--mount", "--propagation", "private", sys.executable, "-c", HUNG, str(tmp_path))
-    asked, timeout = tmp_path / "asked", tmp_path / "bin/timeout"
-    timeout.parent.mkdir()
-    timeout.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nexec {shutil.which("timeout")} "$@"\n')
-    timeout.chmod(0o755)
-    environment = environment | {"PATH": f"{timeout.parent}:{os.environ['PATH']}"}
+    asked, stat = tmp_path / "asked", tmp_path / "bin/stat"
+    stat.parent.mkdir()
+    stat.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nexec {shutil.which("stat")} "$@"\n')
+    stat.chmod(0o755)
+    environment = environment | {"PATH": f"{stat.parent}:{os.environ['PATH']}"}
 
-    with shell(argv, environment, kind == "sh", hung) as (one, _):
+    with shell(argv, environment, kind == "sh", hung("pending", 1, tmp_path)) as (one, _):
         sizes = [one.ask(number, (probe.CLOCK, "filesystems")).texts["filesystems"] for number in (1, 2, 3)]
 
     for text in sizes:
-        assert re.search("^stuck .*/hung$", text, re.MULTILINE)
+        assert re.search("^stuck .*/hung0$", text, re.MULTILINE)
         assert re.search("^[0-9]+ [0-9]+ [0-9]+ 4096 [0-9]+ [0-9]+ /$", text, re.MULTILINE)
         # Only bash decodes the blank.
         if kind == "bash":
             assert re.search("^256 256 256 4096 [0-9]+ [0-9]+ .*/a place behind$", text, re.MULTILINE)
-    assert [line.split()[2] for line in asked.read_text().splitlines() if "/hung" in line] == ["2", "1"]
+    # With all others, and by itself.
+    assert len([line for line in asked.read_text().splitlines() if "/hung0" in line]) == 2
+
+
+@pytest.mark.needs("root", "unshare", "bash", "fuse")
+def test_file_systems_that_hang_for_good(tmp_path: Path) -> None:
+    """A stat that cannot be killed is not waited for in bash, and of many that hang two are found at a time."""
+    argv, environment, _ = SHELLS["bash"]
+
+    with shell(argv, environment, surroundings=hung("taken", 3, tmp_path)) as (one, _):
+        answers = [one.ask(number, (probe.CLOCK, "filesystems", "/proc/loadavg")) for number in (1, 2, 3)]
+
+    assert [answer.texts["filesystems"].count("stuck ") for answer in answers] == [2, 3, 3]
+    for answer in answers:
+        assert len(answer.texts["/proc/loadavg"].split()) == 5
+    assert re.search("^256 256 256 .*/a place behind$", answers[2].texts["filesystems"], re.MULTILINE)
 
 
 @pytest.mark.needs("bash", "dash", "busybox")

@@ -86,9 +86,6 @@ STILL = tuple(
 )
 """What is in files, and so does not move; of what a command says there is only the clock's, which the tree has."""
 
-MISREAD = ("diskinfo", "edac", "hwmon", "hwmoninfo", "processes", "threads")
-"""Of these a shell that is not bash gives less than there is: a known fault, see `test_same_series_of_the_misread`."""
-
 
 def run_in(name: str, tree: Path) -> AbstractContextManager[tuple[Shell, str]]:
     """Start the probe in a shell on a machine made of files."""
@@ -125,9 +122,6 @@ def unlike(name: str, which: str, tree: Path, names: Sequence[str]) -> set[str]:
     if name == "yash":
         # In the locale C it ends a text where something is no ASCII.
         given = {path: text.encode("ascii", "replace").decode() for path, text in given.items()}
-    if name == "mksh":
-        # It has no printf of its own, and no program is given a word of 128 kB: a longer answer never comes.
-        given["/proc/stat"] = re.sub("^(intr.{1,40000}).*", r"\1", given["/proc/stat"], flags=re.MULTILINE)
     plant(tree, given)
     wanted = files(names)
     there = series(names, {file: seen(given, file) for file in wanted})
@@ -144,9 +138,7 @@ def unlike(name: str, which: str, tree: Path, names: Sequence[str]) -> set[str]:
 @pytest.mark.parametrize("name", SHELLS)
 def test_same_series(name: str, which: str, tmp_path: Path) -> None:
     """Every shell gives the same series, those that are in the files of the machine, whatever is in them."""
-    names = [each for each in STILL if name == "bash" or each not in MISREAD]
-
-    assert unlike(name, which, tmp_path / "tree", names) == set()
+    assert unlike(name, which, tmp_path / "tree", STILL) == set()
 
 
 @pytest.mark.parametrize("which", MACHINES)
@@ -154,13 +146,6 @@ def test_same_series(name: str, which: str, tmp_path: Path) -> None:
 def test_same_series_without_grep(name: str, which: str, tmp_path: Path) -> None:
     """So does one that reads each file by itself, because there are few."""
     assert unlike(name, which, tmp_path / "tree", PLAIN) == set()
-
-
-@pytest.mark.xfail(strict=True, reason="of a name with ? or [ nothing is read, and of b8:0 it is b8 that is")
-@pytest.mark.parametrize("name", [name for name in SHELLS if name != "bash"])
-def test_same_series_of_the_misread(name: str, tmp_path: Path) -> None:
-    """Every shell gives the same series also where names have more than stars, or where a star stands for a colon."""
-    assert unlike(name, "machine 1", tmp_path / "tree", MISREAD) == set()
 
 
 # What a poll starts.
@@ -187,6 +172,8 @@ def started(one: Shell, wanted: Sequence[str]) -> int:
 
 
 ASKED = 3
+MOST_STARTED = 3
+"""Processes of one poll, whatever it is for."""
 
 
 @pytest.mark.needs("nsenter")
@@ -209,7 +196,8 @@ def test_processes_started(name: str, tmp_path: Path, regen: bool) -> None:
         PROCESSES.check(name, column, str(number), regen)
     assert found["all"] == found["node"]
     if name == "bash":
-        assert (found["time, memory, load"], found["all"], found["all, and timex"]) <= (0, 3, 4)
+        assert found["time, memory, load"] == 0
+        assert found["all, and timex"] <= MOST_STARTED
 
 
 def test_no_cell_is_untested() -> None:

@@ -66,6 +66,8 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(files[path].encode(errors="surrogateescape"))
         place.chmod(0o444 if files[path] or number % 2 else 0)
+    # What bash has of a process that it reads from is in /dev/fd, which leads there.
+    (root / "proc/self/fd").symlink_to("/mnt/proc/self/fd")
     perl = root / BIN[1:] / "perl"
     perl.write_text(f"#!/bin/sh\necho {TIMEX}")
     perl.chmod(0o755)
@@ -74,6 +76,7 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
 def over(root: Path, path: str = BIN) -> tuple[str, ...]:
     """Return the command that runs a program, with this PATH, where a tree is laid over the real files."""
     steps = [f"mount -t overlay -o lowerdir={root}/etc:/etc overlay /etc", "mount -t tmpfs -o mode=755 tmpfs /mnt"]
+    steps += ["mkdir /mnt/proc", "mount --bind /proc /mnt/proc"]
     for place, (blocks, inodes) in SIZES.items():
         steps += [f"mkdir {place}", f"mount -t tmpfs -o size={4 * blocks}k,nr_inodes={inodes} tmpfs {place}"]
     steps += [f"mount --bind {root}/{folder} /{folder}" for folder in ("run", "sys", "proc")]
