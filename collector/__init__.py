@@ -13,6 +13,7 @@ The way of the data is the way of the modules; nothing flows back:
         values.py       texts -> values
         machine.py      what they become: Config, Machine, Login
         files.py        whether the files are there that are named
+        custom.py       what [gather:NAME] may say -> Custom
         setting.py      what a section says, each value with its place
         ways.py         jump hosts -> the way to each machine
         ssh_config.py   the person's ssh_config -> texts of our options
@@ -46,6 +47,7 @@ The way of the data is the way of the modules; nothing flows back:
     targets.py      what a machine is that cannot run it
     gather.py       the gatherers found; what a machine is asked for, and what they make of its answers
     gatherers/      one file a gatherer: time, memory, load, cpu, netdev and more
+    custom.py       gatherers of people's own, out of their sections; knows RE2 and JMESPath
     metric.py       Gauge, Counter, Sample; Samples, many of them
     snapshot.py     Snapshot, Failure: what one poll said; Fleet: the standing of every machine
     exposition.py   snapshots -> the page, rendered once a poll, joined at a scrape

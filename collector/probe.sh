@@ -97,7 +97,7 @@ case ${KSH_VERSION-} in
     *) say() { printf %s $1; } ;;
 esac
 
-# slurp FILE: its text in $text; nothing where it cannot be read. $mend: the command that puts <RS> for what newlines are
+# slurp FILE: its text in $text; nothing where it cannot be read, or is of 768 kB: half of it would be taken for all. $mend: the command that puts <RS> for what newlines are
 # left in $answer; in an eval, because other shells cannot even parse it. $plain: the one that decodes $place of mountinfo;
 # where there is none, a place with a blank in it is not found.
 if [ ${#BASH_VERSION} -gt 0 ]; then
@@ -106,7 +106,8 @@ if [ ${#BASH_VERSION} -gt 0 ]; then
     plain=printf$sp-v${sp}place$sp%b$sp${dollar}place
     slurp() {
         text=
-        read -r -n 262144 -d $gs text <$1
+        read -r -n 786432 -d $gs text <$1
+        [ ${#text} -lt 786432 ] || text=
     }
 else
     shell=sh

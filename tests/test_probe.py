@@ -299,6 +299,20 @@ def test_clocks(text: str, expected: tuple[str, float, float]) -> None:
     assert probe.read_clock(text) == expected
 
 
+@pytest.mark.needs("bash")
+def test_a_text_that_is_too_long(tmp_path: Path) -> None:
+    """Of 768 kB and more there is nothing, and the answer is whole."""
+    for size in (786_431, 786_432, 1_000_000):
+        (tmp_path / f"{size}").write_text("x" * size)
+    files = [f"{tmp_path}/{size}" for size in (786_431, 786_432, 1_000_000)]
+
+    with shell(*SHELLS["bash"][:2]) as (one, _):
+        answer = one.ask(1, (probe.CLOCK, *files, "/proc/loadavg"))
+
+    assert [len(answer.texts[file]) for file in files] == [786_431, 0, 0]
+    assert len(answer.texts["/proc/loadavg"].split()) == 5
+
+
 @pytest.mark.parametrize(
     ("clock", "took"),
     [("12.5", 0.0), ("12.5/13.75", 1.25), ("12.5/", 0.0), ("12.5/12.25", 0.0)],
