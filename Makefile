@@ -52,7 +52,7 @@ test: ## all the tests (ARGS="-k session")
 	@deploy/setup-venv.sh grafana,lint,test
 	@.venv/bin/python -m pytest $(ARGS)
 
-bench: ## what it costs, beside what you would pick instead: 3 minutes; FULL=1 takes 40, and writes README's figures
+bench: ## what it costs, beside what you would pick instead: 3 minutes; FULL=1 takes 50, and writes README's figures
 	@deploy/setup-packages.sh $(BENCH_NEEDS)
 	@deploy/setup-venv.sh bench,test
 	@.venv/bin/python -m benchmarks $(if $(FULL),--full) $(ARGS)

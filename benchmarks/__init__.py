@@ -1,7 +1,8 @@
 """Every figure that README claims, measured; `make bench` runs it all, `make bench FULL=1` at length.
 
     __main__.py     everything: tables, results.json, docs/growth.svg, README's block
-    compare.py      the collector beside what a user would pick instead, on the same machines in the same run
+    compare.py      the collector beside what a user would pick instead, or beside another commit, on the same machines
+                    in the same run; with --gather node also for what node_exporter gives by default
     peers/          one file each of those others
     growth.py       how the cost grows with the fleet: 100 to 19,000 simulated machines
     target.py       what a poll costs the machine that is asked, beside node_exporter

@@ -1,7 +1,7 @@
 """All benchmarks, each in a process of its own: tables, JSON, a plot, and with --full README's figures.
 
     python -m benchmarks                # about 3 minutes; writes build/benchmarks.json and build/growth.svg
-    python -m benchmarks --full         # about 40 minutes; writes benchmarks/results.json, docs/growth.svg and README
+    python -m benchmarks --full         # about 50 minutes; writes benchmarks/results.json, docs/growth.svg and README
     python -m benchmarks --only growth
 
 Run it on a machine that does nothing else: what others do there is in the figures' spread.
@@ -20,8 +20,14 @@ from rig.needs import lack
 
 from benchmarks import ROOT, report
 
+MODULES = {"node": "compare"}
+"""The modules of those whose names are others."""
+
+NODE = ("--gather", "node", "--only", "collector", "parallel_ssh")
+
 QUICK = {
     "compare": ("--machines", "50", "--rounds", "2", "--seconds", "2"),
+    "node": (*NODE, "--machines", "20", "--rounds", "1", "--seconds", "4", "--interval", "1"),
     "growth": ("--sizes", "100", "500", "1000", "--interval", "5", "--seconds", "10"),
     "target": ("--machines", "10", "--rounds", "1", "--seconds", "4"),
     "latency": ("--sweeps", "3"),
@@ -29,6 +35,7 @@ QUICK = {
 
 FULL = {
     "compare": ("--machines", "100", "--rounds", "7", "--seconds", "10"),
+    "node": (*NODE, "--machines", "200", "--rounds", "3", "--seconds", "60", "--interval", "5"),
     "growth": ("--sizes", "100", "1000", "5000", "10000", "19000", "--seconds", "120", "--longest", "10000", "600"),
     "target": ("--machines", "10", "--rounds", "5", "--seconds", "20"),
     "latency": ("--sweeps", "10"),
@@ -74,7 +81,7 @@ def run(name: str, arguments: tuple[str, ...]) -> object:
     print(f"{name} …", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results")
-        argv = [sys.executable, "-m", f"benchmarks.{name}", *arguments, "--json", str(path)]
+        argv = [sys.executable, "-m", f"benchmarks.{MODULES.get(name, name)}", *arguments, "--json", str(path)]
         done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.DEVNULL, check=False, timeout=LIMIT)
         if done.returncode:
             print(f"{name} is not complete", file=sys.stderr)

@@ -23,18 +23,22 @@ SERVING = re.compile(r"serving http://([\d.:]+)/")
 
 
 class Daemon:
-    """`collector run` with a configuration, bound to a core unless `cpu` is None; up when the `with` begins."""
+    """`collector run` with a configuration, bound to a core unless `cpu` is None; up when the `with` begins.
 
-    def __init__(self, ini: Path, cpu: int | None = None) -> None:
+    It is the collector of another `tree` than this one if asked for.
+    """
+
+    def __init__(self, ini: Path, cpu: int | None = None, tree: Path = ROOT) -> None:
         self._ini = ini
         self._cpu = cpu
+        self._tree = tree
         self._log = ini.with_suffix(".log")
 
     def __enter__(self) -> Self:
         # It ends when we do, however we end.
         argv = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "collector", "run", "--config", str(self._ini)]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=log)
+            self._process = subprocess.Popen(argv, cwd=self._tree, stdin=subprocess.DEVNULL, stderr=log)
         self.pid = self._process.pid
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, most))

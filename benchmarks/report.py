@@ -18,7 +18,7 @@ PLOT = ROOT / "docs" / "growth.svg"
 BEGIN, END = "<!-- benchmarks: written by make bench FULL=1 -->\n", "<!-- /benchmarks -->\n"
 
 Results = Mapping[str, Any]
-"""`host`, and what compare, growth, target and latency wrote; each may be missing."""
+"""`host`, and what compare, growth, target and latency wrote, and compare of `node`; each may be missing."""
 
 
 def main() -> None:
@@ -34,9 +34,9 @@ def load(path: Path = RESULTS) -> Results:
     return results
 
 
-def compared(results: Results) -> list[compare.Result]:
-    """Return the contenders' results."""
-    return [compare.Result(**result) for result in results.get("compare", ())]
+def compared(results: Results, name: str = "compare") -> list[compare.Result]:
+    """Return the contenders' results, those of `gather = node` by the name `node`."""
+    return [compare.Result(**result) for result in results.get(name, ())]
 
 
 def growth_of(results: Results) -> list[growth.Row]:
@@ -54,6 +54,8 @@ def tables(results: Results) -> Iterator[str]:
     yield results["host"]
     if found := compared(results):
         yield compare.show(found)
+    if found := compared(results, "node"):
+        yield f"gather = node:\n{compare.show(found)}"
     if rows := growth_of(results):
         yield growth.show(rows)
     if asked := costs(results):
@@ -68,6 +70,13 @@ def block(results: Results) -> str:
     peers = table(
         ("the collector's side, per poll", "times ours", "CPU ms"),
         [(result.label, result.ratio, result.own_ms["median"]) for result in compared(results)],
+    )
+    node = table(
+        ("`gather = node`, 200 machines every 5 s, per poll", "times ours", "CPU ms", "bytes received"),
+        [
+            (result.label, result.ratio, result.own_ms["median"], f"{result.received:,.0f}")
+            for result in compared(results, "node")
+        ],
     )
     fleet = table(
         ("machines, every 15 s", "of one core", "memory", "poll p50", "p99", "missed", "page, gzip"),
@@ -89,6 +98,11 @@ machines and for the same data; the {ours.polls:,} polls of ours were parsed, re
 parsed.
 
 {peers}
+
+The same for what node_exporter gives by default: the polls of ours were scraped as often, and parallel-ssh
+fetched the same files and `df`. The first polls, and what is asked for every ten minutes, are not in it.
+
+{node}
 
 {fleet}
 

@@ -29,7 +29,7 @@ from rig.private import children, companions, private
 from rig.sshd import Sshd, loopback
 from rig.wait import until
 
-from benchmarks.compare import CLIENTS, SERVERS, Peer, bind, polling, targets, turn
+from benchmarks.compare import CLIENTS, SERVERS, Peer, Task, bind, polling, targets, turn
 from benchmarks.processor import Account, proportional
 from benchmarks.table import spread, table
 
@@ -127,15 +127,16 @@ def cost(name: str, asked: Sequence[Asked], probe: Sequence[Asked], held: float)
 
 def ask_probe(server: Sshd, account: Account, user: str, seconds: float) -> Asked:
     """Let the collector poll; what it is scraped for meanwhile is its own cost."""
-    with polling(server, server.directory, user) as daemon:
-        taken = turn(daemon, account, seconds)
+    task = Task(seconds)
+    with polling(server, server.directory, task, user) as daemon:
+        taken = turn(daemon, server, account, task)
         return Asked(taken.polls, taken.servers, proportional(server.pids) / len(server.addresses))
 
 
 def ask_exec(server: Sshd, account: Account, seconds: float) -> Asked:
     """Let asyncssh run a command on kept connections."""
     with Peer("asyncssh_exec", targets(server, server.directory / "exec")) as peer:
-        taken = peer.turn(account, seconds)
+        taken = peer.turn(account, Task(seconds))
         return Asked(taken.polls, taken.servers, proportional(server.pids) / len(server.addresses))
 
 

@@ -57,6 +57,17 @@ def test_compare(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs(*SSHD)
+def test_compare_what_node_gathers(tmp_path: Path) -> None:
+    """The collector of two trees and a peer fetch the same, of which nearly as many bytes come for each."""
+    arguments = ("--machines", "3", "--rounds", "1", "--seconds", "2", "--interval", "0.5", "--gather", "node")
+    only = ("--before", str(ROOT), "--only", "collector", "before", "asyncssh_exec")
+    results = run(tmp_path, "compare", *arguments, *only)
+    received = {result["name"]: result["received"] for result in results}
+    assert {"collector", "before", "asyncssh_exec"} == received.keys()
+    assert [received["collector"]] * 3 == pytest.approx(list(received.values()), rel=0.3)
+
+
+@pytest.mark.needs(*SSHD)
 def test_target(tmp_path: Path) -> None:
     """A poll by the probe costs the target less than an exec, and a session holds a few megabytes."""
     costs = {

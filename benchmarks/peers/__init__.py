@@ -28,6 +28,7 @@ class Targets:
     key: str
     known_hosts: str
     directory: str
+    command: str = COMMAND
 
     def save(self, path: Path) -> Path:
         """Write to a file what `load` reads."""

@@ -7,7 +7,7 @@ import sys
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.peers import COMMAND, Poll, Targets, is_whole
+from benchmarks.peers import Poll, Targets, is_whole
 
 LABEL = "Ansible `raw` over kept control connections"
 
@@ -37,7 +37,7 @@ ssh_args = -F none -o ControlMaster=auto -o ControlPersist=600 -o UserKnownHosts
     inventory = Path(targets.directory, "hosts")
     login = f"ansible_user={targets.user} ansible_port={targets.port} ansible_ssh_private_key_file={targets.key}"
     inventory.write_text("".join(f"{host} {login}\n" for host in targets.hosts))
-    argv = [str(program()), "all", "-i", str(inventory), "-m", "raw", "-a", COMMAND]
+    argv = [str(program()), "all", "-i", str(inventory), "-m", "raw", "-a", targets.command]
 
     def poll(count: int = AT_ONCE) -> int:
         some = ",".join(islice(hosts, min(count, len(targets.hosts))))

@@ -4,7 +4,7 @@ import asyncio
 
 import asyncssh
 
-from benchmarks.peers import COMMAND, Poll, Targets, is_whole
+from benchmarks.peers import Poll, Targets, is_whole
 
 LABEL = "asyncssh, kept connection, one `exec`"
 
@@ -35,7 +35,7 @@ def connect(targets: Targets) -> Poll:
     connections = runner.run(log_in(targets))
 
     async def ask(connection: asyncssh.SSHClientConnection) -> bool:
-        result = await connection.run(COMMAND, encoding=None)
+        result = await connection.run(targets.command, encoding=None)
         return isinstance(result.stdout, bytes) and is_whole(result.stdout)
 
     async def ask_all() -> int:

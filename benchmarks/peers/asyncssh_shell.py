@@ -4,7 +4,7 @@ import asyncio
 
 import asyncssh
 
-from benchmarks.peers import COMMAND, Poll, Targets, is_whole
+from benchmarks.peers import Poll, Targets, is_whole
 from benchmarks.peers.asyncssh_exec import log_in
 
 LABEL = "asyncssh, kept shell, `date` and `cat`"
@@ -23,7 +23,7 @@ def connect(targets: Targets) -> Poll:
     shells = runner.run(start())
 
     async def ask(shell: asyncssh.SSHClientProcess[bytes]) -> bool:
-        shell.stdin.write(f"{COMMAND}; echo {END.decode()}".encode())
+        shell.stdin.write(f"{targets.command}; echo {END.decode()}".encode())
         return is_whole(await shell.stdout.readuntil(END))
 
     async def ask_all() -> int:

@@ -5,7 +5,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from shlex import quote
 
-from benchmarks.peers import COMMAND, Poll, Targets, is_whole
+from benchmarks.peers import Poll, Targets, is_whole
 
 LABEL = "OpenSSH control connections from a shell loop"
 
@@ -35,7 +35,7 @@ ControlPath {targets.directory}/%h
 
     def poll() -> int:
         some = list(islice(hosts, min(AT_ONCE, len(targets.hosts))))
-        loop = f"for host in {' '.join(some)}; do ssh -F {configuration} -n $host {quote(COMMAND)}; echo; done"
+        loop = f"for host in {' '.join(some)}; do ssh -F {configuration} -n $host {quote(targets.command)}; echo; done"
         said = subprocess.run(["sh", "-c", loop], capture_output=True, text=True, check=True).stdout
         return sum(is_whole(answer) for answer in said.split("\n\n"))
 

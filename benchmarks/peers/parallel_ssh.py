@@ -2,7 +2,7 @@
 
 from pssh.clients import ParallelSSHClient
 
-from benchmarks.peers import COMMAND, Poll, Targets, is_whole
+from benchmarks.peers import Poll, Targets, is_whole
 
 LABEL = "parallel-ssh (libssh2), kept connection, one `exec`"
 
@@ -15,7 +15,7 @@ def connect(targets: Targets) -> Poll:
     )
 
     def poll() -> int:
-        output = client.run_command(COMMAND)
+        output = client.run_command(targets.command)
         client.join(output)
         return sum(host.exit_code == 0 and is_whole("\n".join(host.stdout)) for host in output)
 
