@@ -51,7 +51,7 @@ def test_a_hung_mount_on_a_polled_machine(sshd: Callable[..., Sshd], tmp_path: P
     ini = write_ini(
         tmp_path / "collector.ini",
         {"hung": {**server.login("bash"), "interval": "5s"}, **others},
-        interval="1s",
+        interval="2s",
         listen="127.0.0.1:0",
         defaults={"gather": "node"},
     )
