@@ -69,12 +69,12 @@ def row(standing: Standing) -> tuple[list[str], list[str]]:
         return [name, reason, host_key, "", "", "", ""], [snapshot.failure.text]
     offset, error = snapshot.clock_offset or 0.0, snapshot.clock_offset_error or 0.0
     data = [gatherer if problem is None else f"({gatherer})" for gatherer, problem in snapshot.gathered]
-    missing = [gatherer for gatherer, problem in snapshot.gathered if problem and problem.endswith(MISSING)]
-    problems = [problem for _, problem in snapshot.gathered if problem and not problem.endswith(MISSING)]
+    missing = {name: problem for name, problem in snapshot.gathered if problem and problem.endswith(MISSING)}
+    problems = [problem for name, problem in snapshot.gathered if problem and name not in missing]
     if len(missing) > MOST_MISSING:
         problems.append(f"has nothing to read, or nothing that {standing.machine.user} may, for {', '.join(missing)}")
     else:
-        problems += [problem for gatherer, problem in snapshot.gathered if problem and gatherer in missing]
+        problems += missing.values()
     problems += filter(None, [authorize.remark(standing)])
     restricted = "yes" if standing.ready and standing.ready.mode == FORCED else "no"
     clock = f"{seconds(offset)} ± {seconds(error)}"

@@ -79,21 +79,22 @@ class Reader:
     """
 
     def __init__(self, names: Sequence[str], own: Sequence[Gatherer] = ()) -> None:
-        known = {**GATHERERS, **{gatherer.name: gatherer for gatherer in own}}
-        self.gatherers = [known[name] for name in names]
+        self.gatherers = named(names, own)
         self.files = files(names, own)
         self.mended = [(place, one.mend) for place, one in enumerate(self.gatherers) if one.mend]
         self._all_well = tuple([Gathered(gatherer.name, None) for gatherer in self.gatherers])
         self.own = frozenset(gatherer.name for gatherer in own)
-        self._is_watched = any(GATHERED in gatherer.files for gatherer in self.gatherers)
+        self._watching = [gatherer for gatherer in self.gatherers if GATHERED in gatherer.files]
+        self._watched = [gatherer for gatherer in self.gatherers if GATHERED not in gatherer.files]
+        self._has_files = any(gatherer.is_own and "file" in gatherer.labels for gatherer in self.gatherers)
 
     def read(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
         """Parse the text of each file by each gatherer, but for those whose result is `kept`.
 
         One that fails takes nothing from the others.
         """
-        if self._is_watched:
-            return self._watched(texts, kept)
+        if self._watching:
+            return self._watch(texts, kept)
         return [self._read(gatherer, texts, kept) for gatherer in self.gatherers]
 
     def _read(self, gatherer: Gatherer, texts: Mapping[str, str], kept: Mapping[str, Result]) -> Result:
@@ -102,23 +103,18 @@ class Reader:
         except ParseError as error:
             return str(error)
 
-    def _watched(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
+    def _watch(self, texts: Mapping[str, str], kept: Mapping[str, Result]) -> list[Result]:
         """Parse them, and write down for those who want to know how each fared, and how long it took."""
         results: dict[str, Result] = {}
         lines: list[str] = []
-        last = []
         began = perf_counter()
-        for gatherer in self.gatherers:
-            if GATHERED in gatherer.files:
-                last.append(gatherer)
-                continue
+        for gatherer in self._watched:
             result = results[gatherer.name] = self._read(gatherer, texts, kept)
             ended = perf_counter()
             lines.append(f"{gatherer.name} {isinstance(result, Samples):d} {ended - began:.6f}\n")
             began = ended
-        has_files = any(gatherer.is_own and "file" in gatherer.labels for gatherer in self.gatherers)
-        written = {GATHERED: "".join(lines), TEXTFILE: "" if has_files else "0\n"}
-        for gatherer in last:
+        written = {GATHERED: "".join(lines), TEXTFILE: "" if self._has_files else "0\n"}
+        for gatherer in self._watching:
             results[gatherer.name] = self._read(gatherer, written, {})
         return [results[gatherer.name] for gatherer in self.gatherers]
 
@@ -329,8 +325,13 @@ SETS: Mapping[str, tuple[str, ...]] = {
 """What one word stands for."""
 
 
+def named(names: Iterable[str], own: Iterable[Gatherer] = ()) -> list[Gatherer]:
+    """Return the gatherers of these names, some of which are people's `own`."""
+    known = {**GATHERERS, **{gatherer.name: gatherer for gatherer in own}}
+    return [known[name] for name in names]
+
+
 def files(names: Iterable[str], own: Iterable[Gatherer] = ()) -> tuple[str, ...]:
     """Return the files that these gatherers read, each once, in the order in which they ask for them."""
-    known = {**GATHERERS, **{gatherer.name: gatherer for gatherer in own}}
-    read = dict.fromkeys(file for name in names for file in known[name].files)
+    read = dict.fromkeys(file for gatherer in named(names, own) for file in gatherer.files)
     return tuple([file for file in read if file not in WRITTEN])

@@ -120,9 +120,9 @@ else
         text=${text%%$gs*}
     }
 fi
-# clean: $text without the <GS> and <RS> that somebody has written in it, who chose a name or what a command says.
+# clean CHARACTERS: $text without these, which somebody has written in it who chose a name or what a command says.
 clean() {
-    IFS=$gs$rs
+    IFS=$1
     set -- $text
     IFS=
     text=$*
@@ -151,10 +151,7 @@ grep_all() {
         done
         exec grep -s ^ /dev/null $by_grep
     )
-    IFS=$gs
-    set -- $text
-    IFS=
-    text=$*
+    clean $gs
 }
 # end of part
 
@@ -257,7 +254,7 @@ run() {
     if [ $seconds = 0 ]; then
         text=$(eval $command </dev/null)
     else
-        text=$({ limited; printf $fs%s $status; } | head -c 262144)
+        text=$({ limited; say $fs$status; } | head -c 262144)
     fi
 }
 limited() {
@@ -321,8 +318,8 @@ while IFS=$sp read -r number wanted; do
     answer=
     for file; do
         case $file in
-            filesystems) filesystems; clean ;;
-            run:*) run $file; clean ;;
+            filesystems) filesystems; clean $gs$rs ;;
+            run:*) run $file; clean $gs$rs ;;
             *[*]*) each $file ;;
             *) slurp $file ;;
         esac

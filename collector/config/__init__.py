@@ -289,8 +289,7 @@ def _check_custom(place: Place, settings: Settings, custom: Mapping[str, Custom 
     if len(files := [one.name for one in own if one.files]) > 1:
         text = f"{' and '.join(files)} both read files; write all files into one of them"
         problems.append((where, text))
-    timeout, interval = settings.get("timeout"), settings["interval"]
-    most = timeout.value if timeout else min(interval.value or LONGEST_TIMEOUT, LONGEST_TIMEOUT)
+    timeout, most = settings.get("timeout"), _timeout(settings)
     for one in own:
         if most and one.timeout >= most:
             text = (
@@ -399,11 +398,17 @@ def _built_in(file: Path) -> Settings:
 def _machine(name: str, settings: Settings, custom: Mapping[str, Custom | None], jumps: tuple[Hop, ...]) -> Machine:
     """Return the machine with these settings, all of them good."""
     interval = settings["interval"]
-    timeout = settings["timeout"].value if "timeout" in settings else min(LONGEST_TIMEOUT, interval.value)
     own = {option: settings[option].value for option in ("gather", "labels", "keep", "max_age")}
-    times = {"interval": interval.value, "interval_text": interval.text, "timeout": timeout}
+    times = {"interval": interval.value, "interval_text": interval.text, "timeout": _timeout(settings)}
     of_people = tuple([one for name in own["gather"] if (one := custom.get(name))])
     return Machine(name=name, custom=of_people, jumps=jumps, **times, **own, **_login(settings))
+
+
+def _timeout(settings: Settings) -> Any:
+    """Return the seconds that a poll may take; None if what was set is wrong."""
+    if "timeout" in settings:
+        return settings["timeout"].value
+    return min(LONGEST_TIMEOUT, settings["interval"].value or LONGEST_TIMEOUT)
 
 
 def _hop(name: str, settings: Settings) -> Hop:
