@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector.config import Custom, Machine
 from collector.config.custom import OURS
 from collector.gather import MOST_LABEL, MOST_SERIES, Gatherer
-from collector.metric import Counter, Gauge, Metric, Sample, Untyped
+from collector.metric import Counter, Gauge, Identity, Metric, Sample, Untyped, identity
 from collector.probe import ran, run
 from collector.turns import give_way
 
@@ -217,7 +217,7 @@ def read_files(text: str, taken: frozenset[str]) -> Iterator[Sample]:
     """
     heads, _, lines = text.partition("\n\n") if not text.startswith("\n") else ("", "", text[1:])
     failed = False
-    seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+    seen: set[Identity] = set()
     found = [HEAD.fullmatch(line) for line in filter(None, heads.split("\n"))]
     texts = _texts_of(lines, [match["file"] for match in found if match])
     for match in found:
@@ -229,9 +229,7 @@ def read_files(text: str, taken: frozenset[str]) -> Iterator[Sample]:
             if file not in texts and match["size"] != "0":
                 raise ValueError("may not be read")
             samples = list(read_prometheus(texts.get(file, ""), taken))
-            keys = {
-                (one.metric.name, tuple(sorted(zip(one.metric.labels, one.labels, strict=True)))) for one in samples
-            }
+            keys = {identity(one.metric, one.labels) for one in samples}
             if len(keys) != len(samples) or keys & seen:
                 raise ValueError("a series twice")
         except (ValueError, LookupError, ArithmeticError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from collector import gatherers
 from collector.errors import ParseError
-from collector.metric import Metric, Sample, Samples, joined
+from collector.metric import Identity, Metric, Sample, Samples, identity, joined
 from collector.probe import CLOCK, STATUS, is_pattern, matches, shown
 from collector.snapshot import Gathered
 
@@ -128,19 +128,18 @@ class Reader:
 
     def _without_twice(self, results: list[Result]) -> list[Result]:
         """Return the results, but of people's own none that has a series which another has, too."""
-        seen: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+        seen: dict[Identity, str] = {}
         kept = list(results)
         ours_first = sorted(enumerate(self.gatherers), key=lambda one: one[1].is_own)
         for place, gatherer in ours_first:
             result = results[place]
             if isinstance(result, str):
                 continue
-            keys = [_key(metric, labels) for metric, labels in result.shape.series]
-            if owner := next((seen[key] for key in keys if key in seen), ""):
-                metric = next(metric for metric, labels in result.shape.series if _key(metric, labels) in seen)
-                kept[place] = f"{gatherer.name}: {metric.name} is gathered by {owner} already"
+            found = [identity(metric, labels) for metric, labels in result.shape.series]
+            if twice := next((one for one in found if one in seen), None):
+                kept[place] = f"{gatherer.name}: {twice[0]} is gathered by {seen[twice]} already"
             else:
-                seen |= dict.fromkeys(keys, gatherer.name)
+                seen |= dict.fromkeys(found, gatherer.name)
         return kept
 
     def _join(self, results: list[Result]) -> tuple[Samples, tuple[Gathered, ...]]:
@@ -155,11 +154,6 @@ class Reader:
         return samples, tuple(
             [Gathered(gatherer.name, problem) for gatherer, problem in zip(self.gatherers, problems, strict=True)]
         )
-
-
-def _key(metric: Metric, labels: tuple[str, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return what a series is to Prometheus, whatever the order of its labels."""
-    return metric.name, tuple(sorted(zip(metric.labels, labels, strict=True)))
 
 
 @lru_cache

@@ -79,6 +79,14 @@ class Sample(NamedTuple):
 
 Series = tuple[Metric, tuple[str, ...]]
 
+Identity = tuple[str, tuple[tuple[str, str], ...]]
+"""The name and the labels of a series, by name: what it is to Prometheus."""
+
+
+def identity(metric: Metric, labels: Iterable[str]) -> Identity:
+    """Return what a series is to Prometheus, for which labels have no order, and one that is empty is not there."""
+    return metric.name, tuple(sorted([pair for pair in zip(metric.labels, labels, strict=True) if pair[1]]))
+
 
 class Shape:
     """Which series there are, each once; equal shapes are one and the same object, made by `shape_of`.
@@ -91,7 +99,7 @@ class Shape:
     __slots__ = ("__weakref__", "counters", "families", "labelled", "longest_label", "series")
 
     def __init__(self, series: tuple[Series, ...]) -> None:
-        if len({(metric.name, labels) for metric, labels in series}) != len(series):
+        if len({identity(metric, labels) for metric, labels in series}) != len(series):
             raise ValueError("a series twice")
         self.series = series
         self.labelled = frozenset([place for place, (_, labels) in enumerate(series) if labels])

@@ -113,6 +113,15 @@ def test_prometheus_text() -> None:
 HEADS = "1700000000 20 /m/a.prom\n1700000060 9 /m/b.prom\n1700000120 9 /m/c:d.prom\n"
 
 
+def test_what_is_one_series() -> None:
+    """Series differ by names of labels too, and are the same in any order of them."""
+    found = samples(TEXT, 'a{b="1"} 1\na{c="1"} 2\n')
+
+    assert [({"b": "1", "app": "shop"}, 1.0), ({"c": "1", "app": "shop"}, 2.0)] == [one[1:] for one in found]
+    with pytest.raises(ParseError, match="a series twice"):
+        samples(TEXT, 'a{b="1",c="2"} 1\na{c="2",b="1"} 2\n')
+
+
 def test_files() -> None:
     """Each file has its series, and the time of its last change; one that cannot be read is told of, and is all."""
     lines = "/m/a.prom:one 1\n/m/a.prom:two 2\n/m/b.prom:not a metric\n/m/c:d.prom:three 3\n"
@@ -250,6 +259,16 @@ def test_a_series_that_another_has() -> None:
     assert problems["load"] is None
     assert problems["liar"] == "liar: node_load1 is gathered by load already"
     assert [problems["other"], problems["queue"]].count(None) == 1
+
+
+def test_a_series_that_another_has_in_another_order() -> None:
+    """Labels have no order: Prometheus would refuse the whole page."""
+    asked, own = gathering(Custom(name="one", command="a"), Custom(name="two", command="b"))
+    texts = {"/proc/loadavg": "1 2 3 4/5 6", own[0].files[0]: said('a{b="1",c="2"} 1\n')}
+
+    _, gathered = asked.read(texts | {own[1].files[0]: said('a{c="2",b="1"} 2\n')})
+
+    assert dict(gathered) == {"load": None, "one": None, "two": "two: a is gathered by one already"}
 
 
 def test_an_interval_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
